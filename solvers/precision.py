@@ -1,0 +1,28 @@
+"""JAX's 64-bit mode as a scope: entered around our solves, never switched on for the whole process.
+
+Also the one module that may be first to import JAX: it keeps JAX from taking the whole GPU, so that torch fits beside it
+(unless the user has set the variable).
+"""
+
+import functools
+import os
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+import jax
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def in_float64(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: run `function` with JAX's 64-bit types enabled, and leave the caller's setting untouched."""
+
+    @functools.wraps(function)
+    def scoped(*args: P.args, **kwargs: P.kwargs) -> R:
+        with jax.enable_x64(True):
+            return function(*args, **kwargs)
+
+    return scoped
