@@ -1,0 +1,1 @@
+"""How one update is made: back-propagation (torch), functional gradients (Equinox and optax), local rules, closed forms."""

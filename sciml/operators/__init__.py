@@ -1,0 +1,1 @@
+"""Operators, one to a file; the file name is the operator's name."""

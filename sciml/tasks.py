@@ -1,0 +1,342 @@
+"""What is learned from a Dataset: which arrays go in, which come out, and how they are batched.
+
+A task turns a dataset into numbered items and items into `Batch`es of arrays (item, channel, *space). Steady problems map
+coefficients to solutions; time-dependent ones map the initial frame to the last (`final`), to all frames (`trajectory`), or
+each frame to the next (`autoregressive`). Parameters that vary between samples are appended as constant channels.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from solvers.errors import DataError, SettingError, unknown_name
+from solvers.grid import Grid
+
+
+@dataclass(frozen=True)
+class Signature:
+    """All that an operator must know of a task to be built: JSON-serialisable, saved with the weights.
+
+    kind : name of the task.   inputs, outputs : channel names.   grid : where the values lie.
+    history : past frames among the inputs (autoregressive tasks; otherwise 1).
+    parameters : names of the inputs that are per-sample constants.   times : stored times, empty for steady problems.
+    """
+
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    grid: Grid
+    history: int = 1
+    stride: int = 1
+    parameters: tuple[str, ...] = ()
+    times: tuple[float, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a header."""
+        return asdict(self) | {"grid": self.grid.to_json()}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Signature":
+        """Inverse of `to_json`."""
+        lists = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "grid"}
+        return cls(**lists, grid=Grid.from_json(values["grid"]))
+
+    def check_inputs(self, shape: Sequence[int], who: str) -> None:
+        """Raise a clear error unless `shape` is (item, channel, *space) with this signature's channels and dimension."""
+        if len(shape) != self.grid.dimension + 2 or shape[1] != len(self.inputs):
+            layout = ", ".join(["item", f"{len(self.inputs)} channel{'s' * (len(self.inputs) != 1)}", *self.grid.names])
+            raise DataError(
+                given=f"inputs of shape {tuple(shape)} for {who}",
+                needed=f"({layout}), the channels being {', '.join(self.inputs)}",
+                remedy="Stack fields along axis 1; a single field `a` becomes `a[:, None]`.",
+            )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Arrays (item, channel, *space) of one step, and the share of the whole batch that they are (1 on a single process)."""
+
+    inputs: Any
+    targets: Any
+    items: np.ndarray
+    weight: float = 1.0
+
+
+class Task(ABC):
+    """A dataset seen as a supervised problem.
+
+    Parameters
+    ----------
+    dataset : `pdes.Dataset`.
+    inputs, outputs : names of fields or inputs; by default everything that fits the task.
+    """
+
+    kind: str
+    signature: Signature
+
+    def __init__(self, dataset, **choices):
+        self.dataset = dataset
+        self._choices = choices
+
+    def on(self, dataset) -> "Task":
+        """The same task on another dataset (a validation or test set, another resolution): same channels in the same order."""
+        other = type(self)(dataset, **self._choices, _parameters=self.signature.parameters)
+        if other.signature.inputs != self.signature.inputs or other.signature.outputs != self.signature.outputs:
+            raise DataError(
+                given=f"a dataset that maps {other.signature.inputs} to {other.signature.outputs}",
+                needed=f"one that maps {self.signature.inputs} to {self.signature.outputs}, as the training data do",
+                remedy="Generate it from the same problem, or name the fields with `inputs=` and `outputs=`.",
+            )
+        return other
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of items."""
+
+    @abstractmethod
+    def sample_of(self, items: np.ndarray) -> np.ndarray:
+        """Dataset sample that each item comes from."""
+
+    @abstractmethod
+    def batch(self, items: np.ndarray) -> Batch:
+        """Inputs and targets of the named items, float32, C-contiguous."""
+
+    def all(self) -> Batch:
+        """Every item in one batch: for evaluation sets that fit in memory."""
+        return self.batch(np.arange(len(self)))
+
+    def _parameter_channels(self, samples: np.ndarray, shape: tuple[int, ...]) -> list[np.ndarray]:
+        rows = []
+        for name in self.signature.parameters:
+            values = np.asarray(self.dataset.parameters[name][:], dtype=np.float64)[samples]
+            rows.append(np.broadcast_to(values.reshape(-1, 1, *(1,) * len(shape)), (len(samples), 1, *shape)))
+        return rows
+
+
+def _varying_parameters(dataset) -> tuple[str, ...]:
+    return tuple(name for name in sorted(dataset.parameters) if np.ptp(np.asarray(dataset.parameters[name][:])) > 0)
+
+
+def _pick(available, names, what: str) -> tuple[str, ...]:
+    if names is None:
+        return tuple(available)
+    names = (names,) if isinstance(names, str) else tuple(names)
+    for name in names:
+        if name not in available:
+            raise unknown_name(what, name, available)
+    return names
+
+
+def _read(array, index: np.ndarray, frame: int | slice | None = None) -> np.ndarray:
+    """Rows of a lazily stored array as (row, channel, *space), for possibly unsorted `index`."""
+    rows, back = np.unique(index, return_inverse=True)
+    values = np.asarray(array[rows] if frame is None else array[rows, frame])[back]
+    return np.moveaxis(values, -1, 1) if array.dims[-1] == "component" else values[:, None]
+
+
+def _channels(mapping, names: Sequence[str]) -> tuple[str, ...]:
+    out = []
+    for name in names:
+        array = mapping[name]
+        out += [f"{name}{i}" for i in range(array.shape[-1])] if array.dims[-1] == "component" else [name]
+    return tuple(out)
+
+
+def _stack(parts: list[np.ndarray]) -> np.ndarray:
+    return np.ascontiguousarray(np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0], dtype=np.float32)
+
+
+class _SampleTask(Task):
+    """One item per sample."""
+
+    def __init__(self, dataset, *, inputs=None, outputs=None, _parameters=None):
+        super().__init__(dataset, inputs=inputs, outputs=outputs)
+        self._inputs = _pick(dataset.inputs, inputs, "input")
+        self._outputs = _pick(dataset.fields, outputs, "field")
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def sample_of(self, items):
+        return np.asarray(items)
+
+
+class Steady(_SampleTask):
+    """Coefficients and sources to the steady solution, a -> u."""
+
+    kind = "steady"
+
+    def __init__(self, dataset, *, inputs=None, outputs=None, _parameters=None):
+        super().__init__(dataset, inputs=inputs, outputs=outputs)
+        if dataset.times is not None and any("time" in dataset.fields[name].dims for name in self._outputs):
+            raise SettingError(
+                given="a time-dependent dataset for the task 'steady'",
+                needed="fields without a time axis",
+                remedy="Use task='final', 'autoregressive' or 'trajectory'.",
+            )
+        parameters = _varying_parameters(dataset) if _parameters is None else _parameters
+        names = _channels(dataset.inputs, self._inputs) + tuple(parameters)
+        if not names:
+            raise DataError(given="a dataset with no inputs", needed="at least one input field", remedy="Name one with `inputs=`.")
+        self.signature = Signature(self.kind, names, _channels(dataset.fields, self._outputs), dataset.grid, parameters=tuple(parameters))
+
+    def batch(self, items):
+        items = np.asarray(items)
+        x = [_read(self.dataset.inputs[name], items) for name in self._inputs]
+        y = [_read(self.dataset.fields[name], items) for name in self._outputs]
+        x += self._parameter_channels(items, y[0].shape[2:])
+        return Batch(_stack(x), _stack(y), items)
+
+
+class Final(_SampleTask):
+    """Initial frame (and steady inputs) to the last frame, u(0) -> u(T)."""
+
+    kind = "final"
+
+    def __init__(self, dataset, *, inputs=None, outputs=None, _parameters=None):
+        super().__init__(dataset, inputs=inputs, outputs=outputs)
+        _need_time(dataset, self.kind)
+        parameters = _varying_parameters(dataset) if _parameters is None else _parameters
+        outs = _channels(dataset.fields, self._outputs)
+        names = outs + _channels(dataset.inputs, self._inputs) + tuple(parameters)
+        self.signature = Signature(
+            self.kind, names, self._output_names(outs), dataset.grid, parameters=tuple(parameters), times=tuple(map(float, dataset.times))
+        )
+
+    def _output_names(self, outs):
+        return outs
+
+    def _targets(self, items):
+        return [_read(self.dataset.fields[name], items, -1) for name in self._outputs]
+
+    def batch(self, items):
+        items = np.asarray(items)
+        x = [_read(self.dataset.fields[name], items, 0) for name in self._outputs]
+        x += [_read(self.dataset.inputs[name], items) for name in self._inputs]
+        x += self._parameter_channels(items, x[0].shape[2:])
+        return Batch(_stack(x), _stack(self._targets(items)), items)
+
+
+class Trajectory(Final):
+    """Initial frame to all later frames at once; the channels of the output are (time, field)."""
+
+    kind = "trajectory"
+
+    def _output_names(self, outs):
+        return tuple(f"{name}@{i}" for i in range(1, len(self.dataset.times)) for name in outs)
+
+    def _targets(self, items):
+        frames = range(1, len(self.dataset.times))
+        return [_read(self.dataset.fields[name], items, i) for i in frames for name in self._outputs]
+
+
+class Autoregressive(Task):
+    """The next frame from the last `history` frames; one item per sample and start time.
+
+    Parameters
+    ----------
+    history : frames given, oldest first.
+    stride : stored frames per step.
+    """
+
+    kind = "autoregressive"
+
+    def __init__(self, dataset, *, inputs=None, outputs=None, history: int = 1, stride: int = 1, _parameters=None):
+        super().__init__(dataset, inputs=inputs, outputs=outputs, history=history, stride=stride)
+        _need_time(dataset, self.kind)
+        self._inputs = _pick(dataset.inputs, inputs, "input")
+        self._outputs = _pick(dataset.fields, outputs, "field")
+        self._starts = len(dataset.times) - history * stride
+        if history < 1 or stride < 1 or self._starts < 1:
+            raise SettingError(
+                given=f"history={history}, stride={stride} on {len(dataset.times)} stored frames",
+                needed="history and stride >= 1 with history * stride smaller than the number of frames",
+                remedy="Shorten them or store more frames.",
+            )
+        parameters = _varying_parameters(dataset) if _parameters is None else _parameters
+        outs = _channels(dataset.fields, self._outputs)
+        past = tuple(f"{name}@{i - history + 1}" for i in range(history) for name in outs) if history > 1 else outs
+        self.signature = Signature(
+            self.kind,
+            past + _channels(dataset.inputs, self._inputs) + tuple(parameters),
+            outs,
+            dataset.grid,
+            history=history,
+            stride=stride,
+            parameters=tuple(parameters),
+            times=tuple(map(float, dataset.times)),
+        )
+
+    def __len__(self) -> int:
+        return len(self.dataset) * self._starts
+
+    def sample_of(self, items):
+        return np.asarray(items) // self._starts
+
+    def batch(self, items):
+        items = np.asarray(items)
+        history, stride = self.signature.history, self.signature.stride
+        samples, starts = np.divmod(items, self._starts)
+        rows, back = np.unique(samples, return_inverse=True)
+        stored = {name: np.asarray(self.dataset.fields[name][rows]) for name in self._outputs}
+
+        def frame(offset):
+            parts = []
+            for name in self._outputs:
+                values = stored[name][back, starts + offset * stride]
+                parts.append(np.moveaxis(values, -1, 1) if self.dataset.fields[name].dims[-1] == "component" else values[:, None])
+            return parts
+
+        x = [part for i in range(history) for part in frame(i)]
+        y = frame(history)
+        x += [_read(self.dataset.inputs[name], samples) for name in self._inputs]
+        x += self._parameter_channels(samples, y[0].shape[2:])
+        return Batch(_stack(x), _stack(y), items)
+
+
+def _need_time(dataset, kind: str) -> None:
+    if dataset.times is None or len(dataset.times) < 2:
+        raise SettingError(
+            given=f"a dataset without a time axis for the task {kind!r}",
+            needed="at least two stored frames",
+            remedy="Use task='steady', or generate with more frames.",
+        )
+
+
+TASKS: dict[str, type[Task]] = {cls.kind: cls for cls in (Steady, Final, Trajectory, Autoregressive)}
+
+
+def as_task(task: "Task | str | None", dataset, **choices) -> Task:
+    """The named task on `dataset`; by default steady, final (two frames) or autoregressive (more), as the data suggest."""
+    if isinstance(task, Task):
+        return task.on(dataset) if dataset is not task.dataset else task
+    if task is None:
+        task = "steady" if dataset.times is None else "final" if len(dataset.times) == 2 else "autoregressive"
+    if task not in TASKS:
+        raise unknown_name("task", task, TASKS)
+    return TASKS[task](dataset, **choices)
+
+
+def task_of(signature: Signature, dataset) -> Task:
+    """The task that an operator with this signature was trained for, on another dataset."""
+    choices: dict[str, Any] = {"_parameters": signature.parameters}
+    if signature.kind == "autoregressive":
+        choices |= {"history": signature.history, "stride": signature.stride}
+    if signature.kind not in TASKS:
+        raise unknown_name("task", signature.kind, TASKS)
+    task = TASKS[signature.kind](dataset, **choices)
+    if task.signature.inputs != signature.inputs or task.signature.outputs != signature.outputs:
+        raise DataError(
+            given=f"a dataset that maps {task.signature.inputs} to {task.signature.outputs}",
+            needed=f"{signature.inputs} to {signature.outputs}, as this operator was trained",
+            remedy="Pass a dataset of the same problem, or pass `task=`.",
+        )
+    return task
+
+
+def at_resolution(signature: Signature, shape: tuple[int, ...]) -> Signature:
+    """The signature on the same domain with other point counts."""
+    return replace(signature, grid=signature.grid.with_shape(shape))
