@@ -41,9 +41,7 @@ def relative_l2_each(prediction, target, grid: Grid) -> Any:
 def relative_h1_each(prediction, target, grid: Grid) -> Any:
     """(||e||^2 + ||grad e||^2)^(1/2) over the same of the target, gradients by differences."""
     error = prediction - target
-    return (
-        (_square(error) + _seminorm(error, grid) + TINY) / (_square(target) + _seminorm(target, grid) + TINY)
-    ) ** 0.5
+    return ((_square(error) + _seminorm(error, grid) + TINY) / (_square(target) + _seminorm(target, grid) + TINY)) ** 0.5
 
 
 def mse_each(prediction, target, grid: Grid) -> Any:

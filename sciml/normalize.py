@@ -45,7 +45,9 @@ class Normaliser:
         return cls(np.asarray(arrays[f"{prefix}.shift"], np.float64), np.asarray(arrays[f"{prefix}.scale"], np.float64))
 
 
-def fit_normalisers(task, *, input_shift: bool = True, output_shift: bool = True, chunk: int = 64) -> tuple[Normaliser, Normaliser]:
+def fit_normalisers(
+    task, *, input_shift: bool = True, output_shift: bool = True, chunk: int = 64
+) -> tuple[Normaliser, Normaliser]:
     """Input and output normalisers of a task's training data.
 
     input_shift, output_shift : subtract the mean. Without it the scale is the root mean square, and zero stays zero, as a

@@ -13,7 +13,7 @@ import inspect
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -69,7 +69,6 @@ class Training:
     precision: str = "float32"
     compile: bool = False
     seed: int = 0
-    steps_per_epoch: int = field(default=1, repr=False)  # filled in by fit
 
     def __post_init__(self):
         checks = {
@@ -91,11 +90,6 @@ class Training:
             value = getattr(self, name)
             if value is not None and not holds(value):
                 raise SettingError(given=f"{name}={value!r}", needed=f"{name} {needs[name]}", remedy=f"Change `{name}`.")
-
-    @property
-    def total_steps(self) -> int:
-        """Steps of the whole training."""
-        return (self.epochs or 1) * self.steps_per_epoch
 
     def filled(self, recommended: Mapping[str, Any]) -> "Training":
         """A copy whose None fields come from `recommended`, then from the package's defaults."""
@@ -131,6 +125,9 @@ class Learner(ABC):
 
     shardable: bool = False
     done: bool = False
+
+    def start(self, steps_per_epoch: int) -> None:  # noqa: B027 - optional
+        """Called once before the first step, when the number of steps of an epoch is known."""
 
     @abstractmethod
     def step(self, batch: Batch, at: Position) -> Mapping[str, Any]:
@@ -309,7 +306,9 @@ def load(path: str | Path, module: Any = None) -> Operator:
         operator = as_operator(module)
         if stored_name(type(operator)) != name:
             raise CheckpointError(
-                given=f"{path}, which holds an operator {name!r}", needed=f"{stored_name(type(operator))!r}", remedy="Drop `module=`."
+                given=f"{path}, which holds an operator {name!r}",
+                needed=f"{stored_name(type(operator))!r}",
+                remedy="Drop `module=`.",
             )
         operator.restore(arrays, header, path)
         return operator

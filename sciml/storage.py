@@ -45,7 +45,9 @@ def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(given=f"{path}, which is not a file", needed="a saved operator (.safetensors)", remedy="Check the path.")
+        raise CheckpointError(
+            given=f"{path}, which is not a file", needed="a saved operator (.safetensors)", remedy="Check the path."
+        )
     try:
         with safe_open(str(path), framework="numpy") as file:
             metadata = file.metadata() or {}

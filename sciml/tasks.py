@@ -180,8 +180,12 @@ class Steady(_SampleTask):
         parameters = _varying_parameters(dataset) if _parameters is None else _parameters
         names = _channels(dataset.inputs, self._inputs) + tuple(parameters)
         if not names:
-            raise DataError(given="a dataset with no inputs", needed="at least one input field", remedy="Name one with `inputs=`.")
-        self.signature = Signature(self.kind, names, _channels(dataset.fields, self._outputs), dataset.grid, parameters=tuple(parameters))
+            raise DataError(
+                given="a dataset with no inputs", needed="at least one input field", remedy="Name one with `inputs=`."
+            )
+        self.signature = Signature(
+            self.kind, names, _channels(dataset.fields, self._outputs), dataset.grid, parameters=tuple(parameters)
+        )
 
     def batch(self, items):
         items = np.asarray(items)
@@ -203,7 +207,12 @@ class Final(_SampleTask):
         outs = _channels(dataset.fields, self._outputs)
         names = outs + _channels(dataset.inputs, self._inputs) + tuple(parameters)
         self.signature = Signature(
-            self.kind, names, self._output_names(outs), dataset.grid, parameters=tuple(parameters), times=tuple(map(float, dataset.times))
+            self.kind,
+            names,
+            self._output_names(outs),
+            dataset.grid,
+            parameters=tuple(parameters),
+            times=tuple(map(float, dataset.times)),
         )
 
     def _output_names(self, outs):
@@ -287,7 +296,9 @@ class Autoregressive(Task):
             parts = []
             for name in self._outputs:
                 values = stored[name][back, starts + offset * stride]
-                parts.append(np.moveaxis(values, -1, 1) if self.dataset.fields[name].dims[-1] == "component" else values[:, None])
+                parts.append(
+                    np.moveaxis(values, -1, 1) if self.dataset.fields[name].dims[-1] == "component" else values[:, None]
+                )
             return parts
 
         x = [part for i in range(history) for part in frame(i)]

@@ -45,7 +45,9 @@ class TorchOperator(Operator):
             if task.signature != self.signature:
                 self._check_same(task)
             return
-        self.input_normaliser, self.output_normaliser = fit_normalisers(task, input_shift=self.shifts[0], output_shift=self.shifts[1])
+        self.input_normaliser, self.output_normaliser = fit_normalisers(
+            task, input_shift=self.shifts[0], output_shift=self.shifts[1]
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed(seed, Purpose.WEIGHTS))
             self.module = self.build(task.signature)
@@ -154,11 +156,14 @@ class Backprop(Learner):
         groups = [{"params": decayed, "weight_decay": training.weight_decay or 0.0}, {"params": plain, "weight_decay": 0.0}]
         parameters = decayed + plain
         if not parameters:
-            raise SettingError(given="a network without trainable parameters", needed="at least one", remedy="Check requires_grad.")
+            raise SettingError(
+                given="a network without trainable parameters", needed="at least one", remedy="Check requires_grad."
+            )
         fused = not any(p.is_complex() for p in parameters)
         self.optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=training.lr or 1e-3, fused=fused)
         self.parameters = parameters
         self.average = {n: t.detach().clone() for n, t in _tensors(self.module)} if training.ema else {}
+        self.total_steps = 1
         self._live: dict[str, torch.Tensor] | None = None  # trained weights while the average is published
         self.network = self._network()
 
@@ -168,10 +173,13 @@ class Backprop(Learner):
             network = nn.parallel.DistributedDataParallel(self.module)
         return torch.compile(network) if self.training.compile else network
 
+    def start(self, steps_per_epoch: int) -> None:
+        self.total_steps = steps_per_epoch * (self.training.epochs or 1)
+
     def step(self, batch: Batch, at: Position) -> Mapping[str, Any]:
         self._resume_live()
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.training, at.total)
+            group["lr"] = learning_rate(self.training, at.total, self.total_steps)
         inputs = torch.as_tensor(batch.inputs).to(self.device, self.dtype)
         targets = torch.as_tensor(batch.targets).to(self.device, self.dtype)
         mixed = self.training.precision == "bf16"
@@ -197,7 +205,7 @@ class Backprop(Learner):
         if self.average:
             self._live = {n: t.detach().clone() for n, t in _tensors(self.module)}
             _assign(self.module, self.average)
-        return {"lr": learning_rate(self.training, at.total)}
+        return {"lr": learning_rate(self.training, at.total, self.total_steps)}
 
     def _resume_live(self) -> None:
         if self._live is not None:
@@ -249,10 +257,14 @@ def pick_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise SettingError(given=f"device {name!r}", needed="'auto', 'cpu', 'cuda' or 'cuda:N'", remedy="Change `device`.") from error
+        raise SettingError(
+            given=f"device {name!r}", needed="'auto', 'cpu', 'cuda' or 'cuda:N'", remedy="Change `device`."
+        ) from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise SettingError(
-            given=f"device {name!r} on a machine where torch sees no GPU", needed="a CUDA device", remedy="Use device='auto' or 'cpu'."
+            given=f"device {name!r} on a machine where torch sees no GPU",
+            needed="a CUDA device",
+            remedy="Use device='auto' or 'cpu'.",
         )
     return device
 

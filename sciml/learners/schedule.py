@@ -5,15 +5,14 @@ import math
 from sciml.operator import Training
 
 
-def learning_rate(training: Training, step: int) -> float:
-    """Rate of step number `step` (from 0): linear warm-up from lr/25, then cosine to lr/1000; or constant.
+def learning_rate(training: Training, step: int, total: int) -> float:
+    """Rate of step number `step` (from 0) of `total`: linear warm-up from lr/25, then cosine to lr/1000; or constant.
 
     Source: Smith and Topin, Super-convergence (2019), in the common cosine form, stepped per update.
     """
     peak = training.lr or 0.0
     if training.schedule == "constant":
         return peak
-    total = max(training.total_steps, 1)
     rise = max(1, round((training.warmup or 0.0) * total))
     if step < rise:
         return peak * (1 / 25 + (1 - 1 / 25) * (step + 1) / rise)
