@@ -6,6 +6,7 @@ A kill at any instant leaves either the folder or nothing. The newest readable o
 commit that a failing disk damaged does not lose the training.
 """
 
+import itertools
 import json
 import shutil
 import warnings
@@ -37,6 +38,7 @@ class Checkpoints:
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
+        self._written: tuple | None = None
 
     def commits(self) -> list[Path]:
         """Complete commits, oldest first."""
@@ -44,17 +46,21 @@ class Checkpoints:
 
     def write(self, snapshot: Snapshot) -> None:
         """Commit, then drop all but the newest two."""
-        target = self.folder / f"step-{snapshot.progress['total']:08d}"
-        if target.exists():  # same step, same content, unless the training ended here
-            if _progress(target).get("finished") == snapshot.progress["finished"]:
-                return
-            target = self.folder / f"{target.name}-end"
+        state = (snapshot.progress["total"], snapshot.progress["finished"])
+        if state == self._written:
+            return
+        name = f"step-{snapshot.progress['total']:08d}"
+        names = itertools.chain(
+            [name], (f"{name}-{i}" for i in itertools.count(1))
+        )  # a step may be there already: unfinished, or damaged
+        target = next(self.folder / n for n in names if not (self.folder / n).exists())
         with atomic_path(target) as folder:
             folder.mkdir()
             storage.write_arrays(folder / "operator.safetensors", snapshot.operator, snapshot.header)
             storage.write_arrays(folder / "learner.safetensors", snapshot.learner, {})
             storage.write_arrays(folder / "best.safetensors", snapshot.best, snapshot.header)
             (folder / "progress.json").write_text(json.dumps(snapshot.progress, indent=1))
+        self._written = state
         for old in self.commits()[:-KEPT]:
             shutil.rmtree(old, ignore_errors=True)
 

@@ -218,7 +218,8 @@ class Operator(ABC):
 
     def save(self, path: str | Path) -> Path:
         """Write one `.safetensors` file, with configuration and signature in its header. No pickle, atomic."""
-        return storage.write_arrays(path, self.state(), self.header())
+        header = self.header()  # first, for its clear error when unbound
+        return storage.write_arrays(path, self.state(), header)
 
     @classmethod
     def load(cls, path: str | Path) -> "Operator":

@@ -30,7 +30,8 @@ def write_arrays(path: str | Path, arrays: dict[str, np.ndarray], header: dict[s
             pairs.append(name)
             array = np.ascontiguousarray(np.stack([array.real, array.imag], axis=-1))
         stored[name] = array
-    metadata = {"format": FORMAT, "json": json.dumps(header | {_PAIRS: pairs}, allow_nan=True), "sha256": _digest(stored)}
+    # One key: the writer orders several at random, and equal operators should be equal files.
+    metadata = {FORMAT: json.dumps({"header": header, _PAIRS: pairs, "sha256": _digest(stored)})}
     with atomic_path(path) as temporary:
         temporary.write_bytes(save(stored, metadata))
     return path
@@ -58,22 +59,22 @@ def read_arrays(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
             needed="an undamaged .safetensors file",
             remedy="It is truncated or corrupted: use another copy or an earlier checkpoint.",
         ) from error
-    if metadata.get("format") != FORMAT:
+    if FORMAT not in metadata:
         raise CheckpointError(
             given=f"{path}, a safetensors file with no {FORMAT!r} header",
             needed="a file written by this package",
             remedy="Load foreign weights into a module yourself and pass that to sciml.fit.",
         )
-    if metadata.get("sha256") != _digest(arrays):
+    content = json.loads(metadata[FORMAT])
+    if content["sha256"] != _digest(arrays):
         raise CheckpointError(
             given=f"{path}, whose checksum does not match its content",
             needed="an undamaged file",
             remedy="It was corrupted after writing: use another copy or an earlier checkpoint.",
         )
-    header = json.loads(metadata["json"])
-    for name in header.pop(_PAIRS, []):
+    for name in content[_PAIRS]:
         arrays[name] = arrays[name][..., 0] + 1j * arrays[name][..., 1]
-    return arrays, header
+    return arrays, content["header"]
 
 
 def _digest(arrays: dict[str, np.ndarray]) -> str:

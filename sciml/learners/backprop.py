@@ -272,7 +272,7 @@ def pick_device(name: str) -> torch.device:
 def to_numpy(tensor: torch.Tensor) -> np.ndarray:
     """A contiguous copy that no later update changes."""
     tensor = tensor.detach().cpu()
-    return np.array(tensor.float() if tensor.dtype == torch.bfloat16 else tensor, order="C")
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).contiguous().numpy().copy()
 
 
 def _tensors(module: nn.Module):

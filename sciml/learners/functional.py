@@ -33,6 +33,7 @@ class EquinoxModule(Operator):
     def __init__(self, module: eqx.Module):
         self.config = {"class": f"{type(module).__module__}.{type(module).__qualname__}"}
         self.module = module
+        self._jitted: Any = None
 
     @classmethod
     def from_config(cls, config: Scalars) -> "Operator":
@@ -74,8 +75,10 @@ class EquinoxModule(Operator):
             )
         self.bound_signature.check_inputs(inputs.shape, type(self.module).__name__)
         size = batch_size or 64
-        run = eqx.filter_jit(self.apply)
-        outputs = [run(self.module, jnp.asarray(inputs[i : i + size], jnp.float32)) for i in range(0, len(inputs), size)]
+        self._jitted = self._jitted or eqx.filter_jit(self.apply)
+        outputs = [
+            self._jitted(self.module, jnp.asarray(inputs[i : i + size], jnp.float32)) for i in range(0, len(inputs), size)
+        ]
         joined = jnp.concatenate(outputs)
         return joined if isinstance(inputs, jax.Array) else np.asarray(joined)
 
@@ -88,6 +91,7 @@ class EquinoxModule(Operator):
         self.module = eqx.combine(_filled(dynamic, arrays, "module"), static)
         self.input_normaliser = Normaliser.from_arrays(arrays, "input")
         self.output_normaliser = Normaliser.from_arrays(arrays, "output")
+        self._jitted = None  # it holds the normalisers as constants
 
     @property
     def parameter_count(self) -> int:

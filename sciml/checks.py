@@ -1,0 +1,175 @@
+"""The public battery that every operator passes, also a stranger's: `check_operator(make)`.
+
+Each check is a promise of the contract in `sciml.operator`. A failure is an AssertionError that says which promise broke.
+"""
+
+import dataclasses
+import json
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sciml.fitting import fit
+from sciml.operator import Operator, as_operator, load, operator_names, stored_name
+from solvers.errors import UserError
+from solvers.grid import Grid
+
+SEED = 2718
+
+
+def smooth_data(n: int = 8, size: int = 17, *, dimension: int = 2, kind: str = "periodic", seed: int = SEED):
+    """A small steady dataset with a known smoothing map a -> u: sums of three sine modes, each damped by its wavenumber."""
+    from pdes.dataset import Dataset
+
+    grid = Grid.box(kind, size, dimension=dimension, boundary="periodic" if kind == "periodic" else "dirichlet")
+    rng = np.random.default_rng(seed)
+    a, u = np.zeros((n, *grid.shape)), np.zeros((n, *grid.shape))
+    for wave in (2, 4, 6):
+        mode = np.prod(np.meshgrid(*[np.sin(np.pi * wave * x) for x in grid.coordinates()], indexing="ij"), axis=0)
+        weight = rng.standard_normal((n, *(1,) * dimension))
+        a += weight * mode
+        u += weight * mode / wave**2
+    return Dataset(fields={"u": 0.3 * u}, inputs={"a": 1.0 + a}, grid=grid, provenance={"family": "smooth"})
+
+
+def check_operator(
+    make: Callable[[], Any],
+    dataset=None,
+    *,
+    overfit: float = 0.2,
+    epochs: int = 60,
+    other_size: int | None = 24,
+    fresh_process: bool = True,
+    task: str | None = None,
+) -> Operator:
+    """Check the promises of the operator contract; returns the trained operator.
+
+    Parameters
+    ----------
+    make : builds a new, unbound operator, the same one each time; called several times.
+    dataset : a small training set; default `smooth_data()`, a linear smoothing map on a 17 x 17 periodic grid.
+    overfit : bound on the relative L2 error on the eight training samples after `epochs`.
+    other_size : points per axis of a second resolution: either it is answered, or refused with a clear error. None skips.
+    fresh_process : also load the saved file in a new interpreter (only for operators of this package).
+    """
+    data = smooth_data() if dataset is None else dataset
+    from sciml.tasks import as_task
+
+    batch = as_task(task, data).all()
+    options: dict[str, Any] = {"validation": False, "progress": False, "task": task, "batch_size": 4, "seed": SEED}
+
+    operator = as_operator(make())
+    _raises_clearly(lambda: operator.predict(batch.inputs), "predict before bind")
+    _raises_clearly(lambda: as_operator(make()).save(Path(tempfile.gettempdir()) / "unbound.safetensors"), "save before bind")
+    _refuses_not_finite(make, data, options)
+
+    before, spoken = _global_random_state(), batch.inputs.copy()
+    result = fit(operator, data, epochs=epochs, **options)
+    assert _same(before, _global_random_state()), "training changed a global random state"
+    prediction = operator.predict(batch.inputs)
+    assert np.array_equal(spoken, batch.inputs), "predict changed its inputs"
+    assert isinstance(prediction, np.ndarray), f"predict returned {type(prediction)} for NumPy inputs"
+    assert prediction.shape == batch.targets.shape, f"predicted {prediction.shape}, the targets are {batch.targets.shape}"
+    error = np.linalg.norm(prediction - batch.targets) / np.linalg.norm(batch.targets)
+    assert error < overfit, (
+        f"relative error {error:.3g} on eight training samples after {len(result.history)} epochs, bound {overfit}"
+    )
+
+    one = np.concatenate([operator.predict(batch.inputs[i : i + 1]) for i in range(3)])
+    scale = np.abs(prediction).max()
+    assert np.abs(one - prediction[:3]).max() < 1e-4 * scale, "the prediction of a sample depends on its batch"
+    _raises_clearly(lambda: operator.predict(np.concatenate([batch.inputs] * 2, axis=1)), "predict with twice the channels")
+
+    with tempfile.TemporaryDirectory() as folder:
+        _check_files(make, operator, batch, prediction, Path(folder), fresh_process)
+        _check_resume(make, data, options, Path(folder), epochs=3)
+    if other_size is not None and dataset is None:
+        other = as_task(task, smooth_data(2, other_size)).all()
+        try:
+            elsewhere = operator.predict(other.inputs)
+        except UserError:
+            pass
+        else:
+            assert elsewhere.shape == other.targets.shape, f"at {other_size} points it answered {elsewhere.shape}"
+            assert np.isfinite(elsewhere).all(), "not finite at another resolution"
+    return operator
+
+
+def _check_files(make, operator: Operator, batch, prediction, folder: Path, fresh_process: bool) -> None:
+    path = operator.save(folder / "operator.safetensors")
+    config = dataclasses.asdict(operator.config) if dataclasses.is_dataclass(operator.config) else dict(operator.config or {})  # type: ignore[arg-type]
+    assert json.loads(json.dumps(config)) == json.loads(json.dumps(operator.header()["config"])), "configuration is not JSON"
+    module = None if isinstance(made := make(), (Operator, str)) else made
+    again = load(path, module=module)
+    assert np.array_equal(again.predict(batch.inputs), prediction), "the loaded operator predicts other numbers"
+    assert b"cpickle" not in path.read_bytes().lower()[:4096], "a pickle was written"
+    if fresh_process and stored_name(type(operator)) in operator_names():
+        np.save(folder / "inputs.npy", batch.inputs)
+        np.save(folder / "outputs.npy", prediction)
+        code = (
+            "import sys, numpy as np, sciml\n"
+            "operator = sciml.load(sys.argv[1] + '/operator.safetensors')\n"
+            "here = operator.predict(np.load(sys.argv[1] + '/inputs.npy'))\n"
+            "sys.exit(not np.array_equal(here, np.load(sys.argv[1] + '/outputs.npy')))\n"
+        )
+        ran = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True)
+        assert ran.returncode == 0, f"other numbers in a fresh process: {ran.stderr[-500:]}"
+
+
+def _check_resume(make, data, options, folder: Path, epochs: int) -> None:
+    whole = fit(make(), data, epochs=epochs, **options)
+    stop = lambda state: state.epoch == 0  # noqa: E731
+    # A run that stops after its first epoch as if killed: its commit is the one written every 0 seconds, not a final one.
+    broken = fit(
+        make(), data, epochs=epochs, checkpoint=folder / "run", checkpoint_seconds=0.0, callbacks=[_killer(stop)], **options
+    )
+    assert broken.stopped in ("interrupted", "done"), broken.stopped
+    resumed = fit(make(), data, epochs=epochs, checkpoint=folder / "run", resume=True, **options)
+    for name, array in whole.operator.state().items():
+        assert np.array_equal(array, resumed.operator.state()[name]), f"{name} differs between a resumed and a whole training"
+
+
+def _killer(when):
+    import signal
+
+    def callback(state):
+        if when(state):
+            signal.raise_signal(signal.SIGINT)
+        return False
+
+    return callback
+
+
+def _refuses_not_finite(make, data, options) -> None:
+    from pdes.dataset import Dataset
+
+    spoilt = {name: np.array(array[...]) for name, array in data.fields.items()}
+    next(iter(spoilt.values()))[1] = np.nan
+    inputs = {name: array[...] for name, array in data.inputs.items()}
+    bad = Dataset(fields=spoilt, inputs=inputs, grid=data.grid, times=data.times, parameters=dict(data.parameters))
+    _raises_clearly(lambda: fit(make(), bad, epochs=1, **options), "training on NaN")
+
+
+def _raises_clearly(call: Callable[[], Any], what: str) -> None:
+    try:
+        call()
+    except UserError:
+        return
+    raise AssertionError(f"{what} raised no clear error")
+
+
+def _global_random_state() -> list[Any]:
+    state: list[Any] = [random.getstate(), np.random.get_state(legacy=False)["state"]]  # noqa: NPY002 - to see it untouched
+    if "torch" in sys.modules:
+        state.append(sys.modules["torch"].get_rng_state().numpy().tobytes())
+    return state
+
+
+def _same(left: Any, right: Any) -> bool:
+    return repr(left) == repr(right)
