@@ -1,0 +1,104 @@
+"""Where chunks are computed: here, in spawned processes, or on a Dask cluster. The tasks are the same, and so are the bits."""
+
+import concurrent.futures
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from pdes.job import Job
+from solvers.errors import SettingError
+
+_ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+}
+
+
+def run(job: Job, chunks: list[int], workers) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """(chunk, arrays) for each of `chunks`, in the order in which they finish.
+
+    workers : 1 computes here, k > 1 in k spawned processes of one thread each, a `dask.distributed.Client` on its cluster.
+    """
+    if hasattr(workers, "submit") and hasattr(workers, "scheduler_info"):
+        yield from _on_dask(job, chunks, workers)
+    elif not isinstance(workers, (int, np.integer)) or isinstance(workers, bool) or workers < 1:
+        raise SettingError(
+            given=f"workers={workers!r}", needed="a count >= 1 or a dask.distributed.Client", remedy="Pass workers=2, say."
+        )
+    elif workers == 1 or len(chunks) <= 1:
+        for chunk in chunks:
+            yield chunk, job.compute(chunk)
+    else:
+        yield from _in_processes(job, chunks, min(int(workers), len(chunks)))
+
+
+def _in_processes(job: Job, chunks: list[int], workers: int) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    context = multiprocessing.get_context("spawn")  # never fork once JAX or torch may have run
+    pool = concurrent.futures.ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),)
+    )
+    try:
+        waiting = list(reversed(chunks))
+        with _environment(_ONE_THREAD):  # read by the libraries of the children as they start
+            running = {
+                pool.submit(job.compute, chunk): chunk
+                for chunk in (waiting.pop() for _ in range(min(2 * workers, len(waiting))))
+            }
+        while running:
+            finished, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+            for future in finished:
+                chunk = running.pop(future)
+                yield chunk, future.result()
+                if waiting:  # a short queue: results do not pile up in memory
+                    following = waiting.pop()
+                    running[pool.submit(job.compute, following)] = following
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _on_dask(job: Job, chunks: list[int], client) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    from dask.distributed import as_completed
+
+    shared = client.scatter(job, broadcast=True)
+    futures = {client.submit(_compute, shared, chunk, key=f"{job.digest()}-{chunk}", pure=False): chunk for chunk in chunks}
+    for future in as_completed(list(futures)):
+        yield futures.pop(future), future.result()
+
+
+def _compute(job: Job, chunk: int) -> dict[str, np.ndarray]:
+    return job.compute(chunk)
+
+
+def _start_worker(parent: int) -> None:
+    """In a worker: leave Ctrl-C to the parent, and go when the parent is gone (a kill -9 tells nobody)."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextlib.contextmanager
+def _environment(changes: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

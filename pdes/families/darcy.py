@@ -1,0 +1,68 @@
+"""Darcy flow through a random medium: -div(a grad u) = 1 on the unit square, u = 0 on the walls.
+
+The coefficient is constant on each cell, faces use the harmonic mean (the exact flux through two layers), walls are half a
+cell away; the scheme is conservative to rounding and second order for smooth coefficients.
+
+References: Li et al., Fourier Neural Operator for Parametric PDEs, ICLR 2021 (the 12/3 law).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from pdes.domain import Box
+from pdes.problem import Problem, Solution
+from pdes.random_fields import grf, lognormal, threshold
+from solvers.grid import Grid
+
+
+@dataclass(frozen=True)
+class DiffusionSolver:
+    """Steady diffusion by multigrid, right-hand side one."""
+
+    tolerance: float = 1e-10
+
+    def prepare(self, problem: Problem, grid: Grid, seed: int) -> "DiffusionSolver":
+        return self
+
+    def refined(self) -> "DiffusionSolver":
+        return self
+
+    def __call__(self, problem: Problem, grid: Grid, inputs: Mapping, parameters: Mapping, times: None) -> Solution:
+        try:
+            from solvers.multigrid import Diffusion
+        except ImportError:  # until solvers/multigrid.py is there
+            from pdes.families._direct import Diffusion
+
+        a = inputs["a"]
+        result = Diffusion(grid, tolerance=self.tolerance).solve(a, np.ones_like(a))
+        stats = {name: np.asarray(result.stats[name]) for name in ("residual", "iterations") if name in result.stats}
+        return Solution({"u": result.values}, result.outcome, stats)
+
+
+_SQUARE = Box(x=(0, 1), y=(0, 1), boundary="dirichlet", kind="cell")
+_FIELD = grf(tau=3, alpha=2, basis="neumann", modes=256)
+_ROUGH = grf(tau=5, alpha=2, basis="neumann", modes=256)
+
+darcy = Problem(
+    name="darcy",
+    equation="-div(a*grad(u)) = 1",
+    domain=_SQUARE,
+    inputs={"a": threshold(_FIELD, above=12, below=3)},
+    held_out_laws={"inputs": {"a": threshold(_ROUGH, above=12, below=3)}},
+    solver=DiffusionSolver(),
+    description="Darcy flow, permeability 12 or 3 with random interfaces; held out: rougher interfaces (tau = 5).",
+    citation="Li et al., Fourier Neural Operator for Parametric Partial Differential Equations, ICLR 2021",
+)
+
+darcy_lognormal = Problem(
+    name="darcy_lognormal",
+    equation="-div(a*grad(u)) = 1",
+    domain=_SQUARE,
+    inputs={"a": lognormal(grf(tau=3, alpha=3, sigma=27, basis="neumann", modes=64))},
+    held_out_laws={"inputs": {"a": lognormal(grf(tau=3, alpha=3, sigma=54, basis="neumann", modes=64))}},
+    solver=DiffusionSolver(),
+    description="Darcy flow, smooth log-normal permeability; held out: twice the logarithm's amplitude.",
+    citation="Lord, Powell, Shardlow, An Introduction to Computational Stochastic PDEs, Cambridge 2014",
+)

@@ -1,0 +1,270 @@
+"""generate(): a problem becomes a dataset, in parallel, resumable, and the same bits every time."""
+
+import contextlib
+import datetime
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from pdes.dataset import Dataset
+from pdes.executors import run
+from pdes.job import Job
+from pdes.parts import FolderParts, MemoryParts, lazy
+from pdes.problem import Problem, get
+from pdes.progress import track
+from solvers.errors import DataError, SettingError
+from solvers.files import require_space, write_bytes
+from solvers.result import Outcome
+
+
+def generate(
+    problem: Problem | str,
+    n: int,
+    resolution: int | tuple[int, ...],
+    seed: int = 0,
+    path: str | os.PathLike | None = None,
+    workers=1,
+    resume: bool = True,
+    progress: bool = True,
+    compression: int | None = 4,
+) -> Dataset:
+    """Draw n samples of a problem, solve them, and return (or store) them with measured label errors.
+
+    Sample i depends on (problem, resolution, seed, i) alone: not on n, workers, order, or what was there before. So a
+    dataset can be grown by asking for more, and the first samples stay.
+
+    Parameters
+    ----------
+    problem : a `Problem`, or the name of one that comes with the package (`pdes.names()`).
+    n : samples.
+    resolution : stored points per axis (one number, or one per axis). The solve may run on a finer grid (`Problem.refine`).
+    seed : root of all random keys, >= 0.
+    path : an .h5 file to write; None keeps the data in memory. Beside it `<path>.manifest.json` records checksum, versions,
+        machine, time and rejected draws; while it is being made, finished parts wait in `<path>.partial`.
+    workers : processes on this machine, or a `dask.distributed.Client`.
+    resume : go on from finished parts, or from a finished file with fewer samples. False starts over.
+    progress : show a bar with the time left.
+    compression : gzip level of the file, None for none.
+
+    Raises
+    ------
+    SettingError : the file or the parts at `path` belong to another problem, seed or resolution.
+    SolverError : a sample failed for too many draws.
+    DiskFull : no space left; finished parts are kept.
+
+    Examples
+    --------
+    >>> data = generate("poisson_dirichlet", n=3, resolution=16, seed=7, progress=False)
+    >>> data.fields["u"].shape
+    (3, 16, 16)
+    """
+    problem = get(problem) if isinstance(problem, str) else problem
+    if not isinstance(n, (int, np.integer)) or n < 1 or seed < 0:
+        raise SettingError(given=f"n={n!r}, seed={seed!r}", needed="n >= 1 and seed >= 0, integers", remedy="Mend them.")
+    job = Job.of(problem, resolution, int(seed))
+    if path is None:
+        parts = MemoryParts()
+        _fill(parts, job, n, workers, progress)
+        return _assemble(parts, job, n).in_memory()
+    path = Path(path)
+    found = _existing(path, job) if resume else None
+    if found is not None and len(found) >= n:
+        if not _manifest_path(path).exists():  # killed between the two writes
+            _write_manifest(path, job, None, len(found))
+        FolderParts(_partial_path(path), job.digest(), resume=False).remove()
+        return found[: int(n)]
+    parts = FolderParts(_partial_path(path), job.digest(), resume)
+    if found is not None:
+        _adopt(parts, job, found)
+    _fill(parts, job, n, workers, progress)
+    data = _assemble(parts, job, n).save(path, compression)
+    _write_manifest(path, job, parts, n)
+    parts.remove()
+    return data
+
+
+def _fill(parts: MemoryParts | FolderParts, job: Job, n: int, workers, progress: bool) -> None:
+    """Compute the chunks that are missing."""
+    finished = parts.done()
+    missing = [chunk for chunk in range(job.count(n)) if chunk not in finished]
+    with track(f"{job.problem.name}: {n} samples", job.count(n), job.count(n) - len(missing), progress) as advance:
+        for position, (chunk, arrays) in enumerate(run(job, missing, workers)):
+            if position == 0 and isinstance(parts, FolderParts):
+                each = sum(values.nbytes for values in arrays.values())
+                require_space(parts.folder / "chunk", each * len(missing))
+            parts.put(chunk, arrays)
+            advance()
+
+
+def _assemble(parts: MemoryParts | FolderParts, job: Job, n: int) -> Dataset:
+    """The dataset of the first n samples."""
+    kinds = {"fields": {}, "inputs": {}, "latent": {}, "params": {}, "quality": {}, "index": {}}
+    for name in parts.names():
+        kind, _, short = name.partition("/")
+        if kind in kinds and short:
+            array = lazy(parts, name, n)
+            kinds[kind][short] = array if kind in ("fields", "inputs", "latent") else array[...]
+    return Dataset(
+        fields=kinds["fields"],
+        inputs=kinds["inputs"],
+        latent=kinds["latent"],
+        parameters=kinds["params"],
+        quality=kinds["quality"],
+        index=kinds["index"],
+        grid=job.problem.stored_grid(job.resolution),
+        times=job.problem.times,
+        provenance=provenance(job),
+    )
+
+
+def provenance(job: Job) -> dict:
+    """What the file says of its origin; nothing of clock or machine, so that equal data are equal files."""
+    problem = job.problem
+    compute = problem.compute_grid(job.resolution)
+    return {
+        **problem.to_json(),
+        "family": problem.name,
+        "job": job.digest(),
+        "seed": job.seed,
+        "resolution": list(problem.stored_grid(job.resolution).shape),
+        "chunk_size": job.size,
+        "unknowns": list(problem.equation.unknowns),
+        "latex": problem.equation.latex(),
+        "sympy_srepr": problem.equation.srepr(),
+        "version": f"sciml-operators {version()}",
+        "description": problem.description,
+        "citation": problem.citation,
+        "license": "CC0-1.0",
+        "solver": {
+            "name": type(problem.solver).__name__,
+            "settings": repr(problem.solver),
+            "grid": list(compute.shape),
+            "filter": _filter_name(job),
+        },
+    }
+
+
+def version() -> str:
+    """Version of the installed package."""
+    try:
+        return importlib.metadata.version("sciml-operators")
+    except importlib.metadata.PackageNotFoundError:
+        return "uninstalled"
+
+
+def _filter_name(job: Job) -> str:
+    if job.problem.compute_grid(job.resolution).shape == job.problem.stored_grid(job.resolution).shape:
+        return "none"
+    return {"periodic": "spectral truncation", "cell": "cell averages"}.get(job.problem.domain.points(), "common points")
+
+
+def _partial_path(path: Path) -> Path:
+    return path.with_name(path.name + ".partial")
+
+
+def _manifest_path(path: Path) -> Path:
+    return path.with_name(path.name + ".manifest.json")
+
+
+def _existing(path: Path, job: Job) -> Dataset | None:
+    """What an earlier run left at `path`, if it is this job's."""
+    if not path.exists():
+        return None
+    data = Dataset.open(path)
+    if data.provenance.get("job") != job.digest():
+        raise SettingError(
+            given=f"file {str(path)!r}, which holds {data.provenance.get('family', 'other data')!r}"
+            f" (seed {data.provenance.get('seed')}, resolution {data.provenance.get('resolution')}, job {data.provenance.get('job')})",
+            needed=f"no file there, or one of this job ({job.problem.name!r}, seed {job.seed}, job {job.digest()})",
+            remedy="Take another path, or pass resume=False to replace the file.",
+        )
+    return data
+
+
+def _adopt(parts: FolderParts, job: Job, data: Dataset) -> None:
+    """Take whole chunks out of a finished, shorter file, instead of computing them again."""
+    present = parts.done()
+    for chunk in range(len(data) // job.size):
+        if chunk in present:
+            continue
+        rows = slice(chunk * job.size, (chunk + 1) * job.size)
+        arrays = {
+            f"{kind}/{name}": a[rows]
+            for kind in ("fields", "inputs", "latent", "quality")
+            for name, a in getattr(data, kind).items()
+        }
+        arrays |= {f"params/{name}": a[rows] for name, a in data.parameters.items()}
+        arrays |= {
+            "index/sample_id": data.index["sample_id"][rows],
+            "cause": np.zeros(job.size, dtype=np.int64),
+            "seconds": np.array(0.0),
+        }
+        parts.put(chunk, arrays)
+
+
+def _write_manifest(path: Path, job: Job, parts: FolderParts | None, n: int) -> None:
+    """The sidecar: what belongs to this run and this machine rather than to the data."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as handle:
+        while block := handle.read(2**22):
+            digest.update(block)
+    record = {
+        "file": path.name,
+        "bytes": path.stat().st_size,
+        "sha256": digest.hexdigest(),
+        "n_samples": n,
+        "call": {"problem": job.problem.to_json(), "resolution": job.resolution, "seed": job.seed, "n": int(n)},
+        "job": job.digest(),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": dict(_versions()),
+        "machine": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
+    }
+    if parts is not None:
+        attempts = np.concatenate([parts.load(chunk, "quality/attempt") for chunk in range(job.count(n))])[:n]
+        causes = np.concatenate([parts.load(chunk, "cause") for chunk in range(job.count(n))])[:n]
+        seconds = sum(float(parts.load(chunk, "seconds")) for chunk in range(job.count(n)))
+        record |= {
+            "seconds": round(seconds, 3),
+            "seconds_per_sample": seconds / (job.count(n) * job.size),
+            "acceptance": float(n / (n + attempts.sum())),
+            "rejected": [
+                {"sample": int(i), "substitute": int(attempts[i]), "cause": Outcome(int(causes[i])).name}
+                for i in np.flatnonzero(attempts)
+            ],
+        }
+    write_bytes(_manifest_path(path), json.dumps(record, indent=1, sort_keys=True).encode())
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    for package in ("sciml-operators", "numpy", "scipy", "jax", "jaxlib", "sympy", "h5py"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            yield package, importlib.metadata.version(package)
+
+
+def verify(path: str | os.PathLike) -> None:
+    """Compare a file with the checksum in its manifest.
+
+    Raises
+    ------
+    DataError : the file has changed, or has no manifest.
+    """
+    path = Path(path)
+    if not _manifest_path(path).exists():
+        raise DataError(
+            given=f"file {str(path)!r} without a manifest",
+            needed=f"{_manifest_path(path).name} beside it",
+            remedy="Generate it again.",
+        )
+    record = json.loads(_manifest_path(path).read_text())
+    if hashlib.sha256(path.read_bytes()).hexdigest() != record["sha256"]:
+        raise DataError(
+            given=f"file {str(path)!r} that differs from its manifest",
+            needed="the file as generated",
+            remedy="Generate it again.",
+        )

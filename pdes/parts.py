@@ -1,0 +1,125 @@
+"""Finished chunks of a generation, on disk or in memory, read as one long array per name."""
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from pdes.arrays import LazyArray
+from solvers.errors import SettingError
+from solvers.files import atomic_path, write_bytes
+
+Chunk = dict[str, np.ndarray]
+
+
+class MemoryParts:
+    """Chunks kept in memory."""
+
+    def __init__(self):
+        self.chunks: dict[int, Chunk] = {}
+
+    def done(self) -> set[int]:
+        """Numbers of the chunks that are there."""
+        return set(self.chunks)
+
+    def put(self, number: int, chunk: Chunk) -> None:
+        """Keep a chunk."""
+        self.chunks[number] = chunk
+
+    def load(self, number: int, name: str) -> np.ndarray:
+        """One array of one chunk."""
+        return self.chunks[number][name]
+
+    def names(self) -> list[str]:
+        """Names of the arrays, in the order in which chunk 0 has them."""
+        return list(self.chunks[0])
+
+
+class FolderParts:
+    """Chunks as files in a folder, each whole or absent; a killed generation goes on from them.
+
+    Raises
+    ------
+    SettingError : the folder holds the chunks of another problem, seed or resolution.
+    """
+
+    def __init__(self, folder: Path, digest: str, resume: bool):
+        self.folder = folder
+        record = folder / "job.json"
+        if folder.exists() and not resume:
+            shutil.rmtree(folder)
+        if record.exists():
+            found = json.loads(record.read_text()).get("digest")
+            if found != digest:
+                raise SettingError(
+                    given=f"unfinished work in {str(folder)!r} of another problem, seed, resolution or version (job {found})",
+                    needed=f"work of this job ({digest})",
+                    remedy="Take another path, repeat the earlier call, or pass resume=False to throw that work away.",
+                )
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_bytes(record, json.dumps({"digest": digest}).encode())
+        for litter in folder.glob(".*.tmp"):  # what a kill left of a chunk that was being written
+            litter.unlink()
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"chunk-{number:06d}.npz"
+
+    def done(self) -> set[int]:
+        """Numbers of the chunks that are there and readable."""
+        numbers = set()
+        for path in self.folder.glob("chunk-*.npz"):
+            try:
+                with np.load(path, allow_pickle=False) as archive:
+                    archive["seconds"]
+                numbers.add(int(path.stem.partition("-")[2]))
+            except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+                path.unlink()
+        return numbers
+
+    def put(self, number: int, chunk: Chunk) -> None:
+        """Write a chunk, atomically."""
+        with atomic_path(self._path(number)) as temporary, open(temporary, "wb") as handle:
+            np.savez(handle, **chunk)
+
+    def load(self, number: int, name: str) -> np.ndarray:
+        """One array of one chunk."""
+        with np.load(self._path(number), allow_pickle=False) as archive:
+            return archive[name]
+
+    def names(self) -> list[str]:
+        """Names of the arrays, in the order in which chunk 0 has them."""
+        with np.load(self._path(0), allow_pickle=False) as archive:
+            return list(archive.files)
+
+    def remove(self) -> None:
+        """Delete the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class PartsSource:
+    """Source of a `LazyArray` over the chunks' arrays of one name."""
+
+    def __init__(self, parts: MemoryParts | FolderParts, name: str, n: int):
+        first = parts.load(0, name)
+        self.parts, self.name, self.size = parts, name, len(first)
+        self.shape, self.dtype = (n, *first.shape[1:]), first.dtype
+
+    def read(self, rows, rest: tuple[slice, ...]) -> np.ndarray:
+        """See `pdes.arrays.MemorySource.read`."""
+        rows = np.asarray(rows, dtype=np.intp)
+        pieces, owners = [], rows // self.size
+        for run in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(owners)) + 1):
+            if len(run):
+                values = self.parts.load(int(owners[run[0]]), self.name)
+                pieces.append(values[(rows[run] % self.size, *rest)])
+        empty = np.empty((0, *self.shape[1:]), self.dtype)[(slice(None), *rest)]
+        return np.concatenate(pieces) if pieces else empty
+
+
+def lazy(parts: MemoryParts | FolderParts, name: str, n: int) -> LazyArray:
+    """The first n samples of one name; axes are named by their number (a `Dataset` gives fields their names)."""
+    source = PartsSource(parts, name, n)
+    return LazyArray(source, ("sample", *(f"mode{i}" for i in range(len(source.shape) - 1))))

@@ -1,0 +1,180 @@
+"""Datasets on disk: HDF5, layout "sciml-pde/1".
+
+    /                     attrs: schema, family, equation (LaTeX), sympy_srepr, dimension, split, n_samples, created_by, seed_root,
+                                 rng, float_compute, float_store, provenance (JSON, everything)
+    /coords/{x,y,z,t}     float64; attrs: units, location, kind, periodic, length, start, stop, boundary
+    /fields/<name>        (sample[, time], *space[, component]); attrs: rank, units, location, dims, dim_varying, time_varying
+    /inputs/<name>        the same
+    /params/<name>        (sample,) float64; attrs: symbol, units, law
+    /bc/<axis>_<start|stop>   attrs: type, field
+    /latent/<name>        coefficients that rebuild the inputs at any resolution
+    /quality/<name>       (sample[, time]); /quality/solver: attrs name, grid, filter, ...
+    /index/sample_id, /index/content_hash      uint64
+
+Chunks hold one sample and at most eight frames and stay near 1 MiB; gzip 4, byte shuffle, Fletcher-32 checksums. Nothing in
+the file depends on the clock or the machine, so the same data give the same bytes.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from pdes.arrays import FileSource, LazyArray, open_file
+from solvers.errors import DataError
+from solvers.files import atomic_path, require_space
+from solvers.grid import Axis, Grid
+
+SCHEMA = "sciml-pde/1"
+CHUNK_BYTES = 2**20
+GROUPS = ("fields", "inputs", "latent", "quality")
+
+
+def chunk_shape(shape: tuple[int, ...], dims: tuple[str, ...], itemsize: int) -> tuple[int, ...]:
+    """(1, at most 8 frames, all of space), halved along its longest axis until it is at most 1 MiB.
+
+    >>> chunk_shape((1000, 21, 64, 64), ("sample", "time", "x", "y"), 4)
+    (1, 8, 64, 64)
+    """
+    if len(shape) == 1:
+        return (min(shape[0], 4096),)
+    chunk = [1, *(min(n, 8) if name == "time" else n for n, name in zip(shape[1:], dims[1:], strict=True))]
+    while np.prod(chunk, dtype=np.int64) * itemsize > CHUNK_BYTES and max(chunk) > 1:
+        longest = int(np.argmax(chunk))
+        chunk[longest] = -(-chunk[longest] // 2)
+    return tuple(int(n) for n in chunk)
+
+
+class Writer:
+    """Writes one dataset file block by block; use inside `writing`."""
+
+    def __init__(self, handle, n_samples: int, compression: int | None):
+        self.handle, self.n, self.compression = handle, n_samples, compression
+
+    def create(self, path: str, shape: tuple[int, ...], dtype, dims: tuple[str, ...], attrs: Mapping | None = None):
+        """Make an empty dataset at `path`."""
+        options = {}
+        if all(shape):
+            options = {"chunks": chunk_shape(shape, dims, np.dtype(dtype).itemsize), "fletcher32": True}
+            if self.compression is not None:
+                options |= {"compression": "gzip", "compression_opts": self.compression, "shuffle": True}
+        dataset = self.handle.create_dataset(path, shape=shape, dtype=dtype, **options)
+        dataset.attrs["dims"] = json.dumps(list(dims))
+        for key, value in (attrs or {}).items():
+            dataset.attrs[key] = value
+        return dataset
+
+    def put(self, path: str, start: int, values: np.ndarray):
+        """Write rows from `start` on."""
+        if len(values):
+            self.handle[path][start : start + len(values)] = values
+
+    def header(self, provenance: Mapping, grid: Grid, times: np.ndarray | None):
+        """Root attributes, coordinates and boundary conditions."""
+        handle = self.handle
+        text = json.dumps(dict(provenance), sort_keys=True, default=_plain)
+        if len(text) > 60_000:  # HDF5 keeps attributes below 64 KiB
+            raise DataError(
+                given=f"provenance of {len(text)} characters", needed="at most 60,000", remedy="Keep long records outside."
+            )
+        attrs = {
+            "schema": SCHEMA,
+            "family": provenance.get("family", ""),
+            "equation": provenance.get("latex", provenance.get("equation", "")),
+            "sympy_srepr": provenance.get("sympy_srepr", ""),
+            "dimension": grid.dimension,
+            "split": provenance.get("split", "train"),
+            "n_samples": self.n,
+            "created_by": provenance.get("version", ""),
+            "license": provenance.get("license", "CC0-1.0"),
+            "citation": provenance.get("citation", ""),
+            "seed_root": provenance.get("seed", -1),
+            "rng": "philox",
+            "float_compute": "float64",
+            "float_store": provenance.get("float_store", "float32"),
+            "provenance": text,
+        }
+        for key in sorted(attrs):
+            handle.attrs[key] = attrs[key]
+        for axis in grid.axes:
+            dataset = handle.create_dataset(f"coords/{axis.name}", data=axis.coordinates())
+            dataset.attrs["units"] = ""
+            dataset.attrs["location"] = "cell" if axis.kind == "cell" else "node"
+            dataset.attrs["kind"] = axis.kind
+            dataset.attrs["periodic"] = axis.kind == "periodic"
+            for key in ("length", "start", "stop"):
+                dataset.attrs[key] = getattr(axis, key)
+            dataset.attrs["boundary"] = list(axis.boundary)
+            for side, condition in zip(("start", "stop"), axis.boundary, strict=True):
+                group = handle.create_group(f"bc/{axis.name}_{side}")
+                group.attrs["type"] = condition
+                group.attrs["field"] = ",".join(provenance.get("unknowns", ()))
+        if times is not None:
+            handle.create_dataset("coords/t", data=np.asarray(times, dtype=np.float64)).attrs["units"] = ""
+
+
+@contextlib.contextmanager
+def writing(path: str | Path, n_samples: int, needed_bytes: int = 0, compression: int | None = 4) -> Iterator[Writer]:
+    """`with writing(path, n) as writer:` an HDF5 file that appears whole at `path`, or not at all."""
+    import h5py
+
+    require_space(path, needed_bytes)
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as handle:
+        yield Writer(handle, n_samples, compression)
+
+
+def attributes(array: LazyArray, grid: Grid) -> dict:
+    """Attributes of a field or input."""
+    kind = grid.axes[0].kind
+    return {
+        "rank": int(array.dims[-1] == "component"),
+        "units": "",
+        "location": "cell" if kind == "cell" else "node",
+        "dim_varying": [name in array.dims for name in grid.names],
+        "time_varying": "time" in array.dims,
+    }
+
+
+def read(path: str | Path) -> dict:
+    """Everything that `Dataset` is made of, from a file in our layout: lazy arrays, and small arrays loaded."""
+    path = str(Path(path).absolute())
+    handle = open_file(path)
+    if handle.attrs.get("schema") != SCHEMA:
+        raise DataError(
+            given=f"file {path!r} with schema {handle.attrs.get('schema')!r}",
+            needed=f"schema {SCHEMA!r}",
+            remedy="Open it with Dataset.open, which also reads foreign layouts, or upgrade this package.",
+        )
+    try:
+        axes = []
+        for name in "xyz":
+            if f"coords/{name}" in handle:
+                a = handle[f"coords/{name}"]
+                sides = tuple(str(side) for side in a.attrs["boundary"])
+                axes.append(Axis(name, len(a), float(a.attrs["start"]), float(a.attrs["stop"]), str(a.attrs["kind"]), sides))
+        content = {"grid": Grid(tuple(axes)), "times": handle["coords/t"][...] if "coords/t" in handle else None}
+        for group in GROUPS:
+            content[group] = {
+                name: LazyArray(FileSource(path, f"{group}/{name}", item.shape, item.dtype), json.loads(item.attrs["dims"]))
+                for name, item in handle.get(group, {}).items()
+                if hasattr(item, "shape")
+            }
+        content["parameters"] = {name: item[...] for name, item in handle.get("params", {}).items()}
+        content["index"] = {name: item[...] for name, item in handle.get("index", {}).items()}
+        content["provenance"] = json.loads(handle.attrs["provenance"])
+    except (KeyError, OSError, RuntimeError, ValueError) as error:
+        raise DataError(
+            given=f"file {path!r} that does not keep to layout {SCHEMA!r} ({error})",
+            needed="a complete file",
+            remedy="It is damaged: copy it again, or generate it again.",
+        ) from error
+    return content
+
+
+def _plain(value):
+    """NumPy scalars and arrays, mappings and anything else as JSON."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    return dict(value) if isinstance(value, Mapping) else str(value)
