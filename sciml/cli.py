@@ -1,0 +1,361 @@
+"""The command line: `sciml problems | operators | generate | fit | evaluate | quickstart`.
+
+Each command is a thin call of the public function of its name. A `UserError` is one line on stderr and exit code 2; anything
+else unexpected is named a bug, exit code 1; Ctrl-C is 130. `--debug` shows the whole traceback instead. Commands import what
+they need when they run, so that `sciml --help` loads neither torch nor JAX.
+"""
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from solvers.errors import DataError, SettingError, UserError
+
+app = typer.Typer(
+    name="sciml",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+INTERRUPTED = 130
+_DEBUG = inspect.Parameter(
+    "debug",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel="Other")],
+)
+
+
+def out() -> Console:
+    """Where results go. Made anew, so that a redirected stdout is respected."""
+    return Console(highlight=False)
+
+
+def command(function: Callable[..., int | None]) -> Callable[..., None]:
+    """Register a command that reports errors as the module describes, and give it `--debug`. It returns its exit code."""
+
+    @functools.wraps(function)
+    def guarded(*args, debug: bool = False, **options) -> None:
+        errors = Console(stderr=True, highlight=False, soft_wrap=True)
+        try:
+            code = function(*args, **options)
+        except (UserError, KeyboardInterrupt, Exception) as error:
+            if debug:
+                raise
+            code = _report(error, errors)
+        raise typer.Exit(code or 0)
+
+    signature = inspect.signature(function, eval_str=True)
+    guarded.__signature__ = signature.replace(parameters=[*signature.parameters.values(), _DEBUG])  # type: ignore[attr-defined]
+    app.command()(guarded)
+    return guarded
+
+
+def _report(error: BaseException, errors: Console) -> int:
+    """One line for a person; the exit code for a script."""
+    if isinstance(error, KeyboardInterrupt):
+        errors.print("[yellow]Stopped.[/] What was finished is kept.")
+        return INTERRUPTED
+    if isinstance(error, UserError):
+        errors.print(f"[bold red]error:[/] {escape(' '.join(str(error).split()))}")
+        return 2
+    kind = type(error).__name__
+    errors.print(
+        f"[bold red]bug:[/] {escape(kind)}: {escape(' '.join(str(error).split()))} "
+        "(this should not happen; run again with --debug and report the traceback)"
+    )
+    return 1
+
+
+@app.callback(invoke_without_command=True)
+def about(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    """PDE data from verified solvers, any operator behind one fit, and an honest comparison of the two.
+
+    \b
+    Start with [bold]sciml quickstart[/], or in steps:
+    sciml generate darcy --n 1200 --resolution 64 --out darcy.h5
+    sciml fit mgno:small darcy.h5 --out mgno.safetensors
+    sciml evaluate mgno.safetensors test.h5 --coarsen 2 --html report.html
+    """
+    if version:
+        import sciml
+
+        print(sciml.__version__)
+        raise typer.Exit()
+
+
+@command
+def problems(
+    name: Annotated[str | None, typer.Argument(help="Describe this problem; without a name, list all.")] = None,
+) -> int | None:
+    """List the PDE problems, or describe one.
+
+    \b
+    Examples:
+    sciml problems
+    sciml problems darcy
+    """
+    import pdes
+    from sciml.listing import problem_details, problem_table
+
+    out().print(problem_table() if name is None else problem_details(pdes.get(name)))
+
+
+@command
+def operators(
+    name: Annotated[str | None, typer.Argument(help="Describe this operator; without a name, list all.")] = None,
+) -> int | None:
+    """List the operators and their sizes, or describe one.
+
+    \b
+    Examples:
+    sciml operators
+    sciml operators mgno
+    """
+    from sciml.listing import operator_details, operator_table
+
+    out().print(operator_table() if name is None else operator_details(name))
+
+
+@command
+def generate(
+    problem: Annotated[str, typer.Argument(help="A name that `sciml problems` lists.")],
+    target: Annotated[Path, typer.Option("--out", "-o", help="The .h5 file to write.")],
+    n: Annotated[int, typer.Option("--n", "-n", help="Number of samples.")] = 1000,
+    resolution: Annotated[str, typer.Option(help="Points per axis: 64, or one number per axis: 64,128.")] = "64",
+    seed: Annotated[int, typer.Option(help="Root of all random draws.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Fix a parameter; may be repeated.")] = None,
+    refine: Annotated[int | None, typer.Option(help="Solve on a grid this many times finer than the stored one.")] = None,
+    held_out: Annotated[bool, typer.Option("--held-out", help="Draw from the ranges kept for testing.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of resuming.")] = False,
+) -> int | None:
+    """Generate a dataset with the problem's classical solver.
+
+    Sample i depends on the problem, resolution, seed and i alone. The same
+    command goes on after an interruption; with a larger --n it extends the file.
+
+    \b
+    Examples:
+    sciml generate darcy --n 1000 --resolution 64 --seed 7 --out darcy.h5
+    sciml generate burgers --n 200 --param nu=0.01 --out burgers.h5 --workers 2
+    """
+    import pdes
+
+    overrides: dict[str, Any] = dict(_assignment(text) for text in param or [])
+    if refine is not None:
+        overrides["refine"] = refine
+    chosen = pdes.get(problem, **overrides)
+    data = pdes.generate(
+        chosen.held_out() if held_out else chosen,
+        n,
+        _resolution(resolution),
+        seed=seed,
+        path=target,
+        workers=workers,
+        resume=not fresh,
+    )
+    out().print(escape(repr(data)))
+    out().print(f"wrote [bold]{escape(str(target))}[/] ({target.stat().st_size / 1e6:.1f} MB)")
+
+
+@command
+def fit(
+    operator: Annotated[str, typer.Argument(help="Name and size, e.g. mgno:small; `sciml operators` lists them.")],
+    data: Annotated[Path, typer.Argument(help="Training data (.h5, or a foreign file that Dataset.open reads).")],
+    target: Annotated[Path, typer.Option("--out", "-o", help="The .safetensors file to write.")],
+    samples: Annotated[int | None, typer.Option(help="Use only the first SAMPLES.")] = None,
+    validation: Annotated[str | None, typer.Option(help="A file, a share such as 0.1 (default), or 0 for none.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="steady, final, trajectory or autoregressive; default from the data.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Items per step.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    loss: Annotated[str | None, typer.Option(help="relative_l2, relative_h1, ...")] = None,
+    seed: Annotated[int, typer.Option(help="Of weights and order.")] = 0,
+    patience: Annotated[int | None, typer.Option(help="Stop after this many epochs without progress.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Folder for commits, to survive a kill.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest commit in --checkpoint.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
+    precision: Annotated[str, typer.Option(help="float32, float64 or bf16.")] = "float32",
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile the network.")] = False,
+    history: Annotated[Path | None, typer.Option(help="Also write the table of epochs (.csv).")] = None,
+) -> int | None:
+    """Train an operator on a dataset. Ctrl-C saves what has been trained.
+
+    \b
+    Examples:
+    sciml fit mgno:small darcy.h5 --out mgno.safetensors
+    sciml fit fno darcy.h5 --out fno.safetensors --checkpoint runs/fno --resume
+    """
+    import sciml
+
+    if resume and checkpoint is None:
+        raise SettingError(
+            given="--resume without --checkpoint", needed="the folder to resume from", remedy="Add --checkpoint DIR."
+        )
+    dataset = sciml.Dataset.open(data)
+    dataset = dataset if samples is None else dataset[:samples]
+    result = sciml.fit(
+        operator,
+        dataset,
+        task=task,
+        validation=_validation(validation),
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        loss=loss,
+        checkpoint=checkpoint,
+        resume=resume,
+        device=device,
+        precision=precision,
+        compile=compiled,
+        seed=seed,
+        patience=patience,
+    )
+    result.operator.save(target)
+    if history is not None:
+        result.history.to_csv(history)
+    out().print(escape(repr(result)))
+    out().print(f"wrote [bold]{escape(str(target))}[/]")
+    return INTERRUPTED if result.stopped == "interrupted" else 0
+
+
+@command
+def evaluate(
+    models: Annotated[list[Path], typer.Argument(metavar="MODEL", help="One or more .safetensors files.")],
+    data: Annotated[Path, typer.Argument(help="Test data.")],
+    json: Annotated[Path | None, typer.Option(help="Also write the report as JSON.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write a self-contained page with figures.")] = None,
+    coarsen: Annotated[
+        list[int] | None,
+        typer.Option(metavar="FACTOR", help="Add the classical solver on a grid FACTOR times coarser; may be repeated."),
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="By default the one the first model was trained for.")] = None,
+    samples: Annotated[int | None, typer.Option(help="Use only the first SAMPLES.")] = None,
+    timing: Annotated[bool, typer.Option("--timing/--no-timing", help="Measure milliseconds per sample.")] = True,
+) -> int | None:
+    """Score trained operators on test data, beside the classical solver on request.
+
+    \b
+    Examples:
+    sciml evaluate mgno.safetensors test.h5
+    sciml evaluate mgno.safetensors fno.safetensors test.h5 --coarsen 1 --coarsen 4
+    sciml evaluate mgno.safetensors test.h5 --json scores.json --html report.html
+    """
+    import sciml
+    from sciml.listing import report_table
+
+    dataset = sciml.Dataset.open(data)
+    dataset = dataset if samples is None else dataset[:samples]
+    console = out()
+    with console.status("evaluating"):
+        contestants: dict[str, Any] = {label: sciml.load(path) for label, path in _labels(models).items()}
+        if coarsen:
+            from sciml.operators.classical import ladder
+
+            first = next(iter(contestants.values())).bound_signature
+            contestants |= ladder(dataset, coarsen, first)
+        report = sciml.evaluate(contestants, dataset, task=task, timing=timing)
+    console.print(report_table(report))
+    if json is not None:
+        report.save(json)
+        console.print(f"wrote [bold]{escape(str(json))}[/]")
+    if html is not None:
+        from sciml.html import write_report
+
+        write_report(report, html, title=f"{', '.join(_labels(models))} on {data.name}")
+        console.print(f"wrote [bold]{escape(str(html))}[/]")
+
+
+@command
+def quickstart(
+    folder: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder to fill; the same command goes on after an interruption.")
+    ] = Path("quickstart"),
+    n: Annotated[int, typer.Option("--n", help="Training samples.")] = 1000,
+    test: Annotated[int, typer.Option(help="Test samples.")] = 200,
+    resolution: Annotated[int, typer.Option(help="Points per axis.")] = 64,
+    minutes: Annotated[float, typer.Option(help="Training time of all networks together, shared equally.")] = 4.0,
+    workers: Annotated[int, typer.Option(help="Processes that generate.")] = 2,
+    seed: Annotated[int, typer.Option(help="Of data, weights and order.")] = 0,
+) -> int | None:
+    """Generate Darcy flow, train MgNO and FNO for the same time, and compare them with the classical solver.
+
+    Leaves the dataset, the models, learning curves and a page report.html in one folder.
+
+    \b
+    Examples:
+    sciml quickstart
+    sciml quickstart --out small --n 200 --test 50 --resolution 32 --minutes 0.5
+    """
+    from sciml.listing import report_table
+    from sciml.quickstart import quickstart as run
+
+    result = run(folder, n=n, test=test, resolution=resolution, minutes=minutes, workers=workers, seed=seed, say=out().print)
+    console = out()
+    console.print(report_table(result.report))
+    for line in result.verdict:
+        console.print(escape(line))
+    console.print(f"\nOpen [bold]{escape(str(result.page))}[/]")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
+
+
+# -- reading options --------------------------------------------------------------------------------------------------
+
+
+def _assignment(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError:
+        raise SettingError(
+            given=f"--param {text}", needed="NAME=VALUE with a number", remedy="For example --param nu=0.01."
+        ) from None
+
+
+def _resolution(text: str) -> int | tuple[int, ...]:
+    try:
+        sizes = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise SettingError(
+            given=f"--resolution {text}", needed="64, or one number per axis as in 64,128", remedy="Use whole numbers."
+        ) from None
+    return sizes[0] if len(sizes) == 1 else sizes
+
+
+def _validation(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return float(text) or False
+    except ValueError:
+        from sciml import Dataset
+
+        return Dataset.open(text)
+
+
+def _labels(paths: list[Path]) -> dict[str, Path]:
+    """File stems as names, or whole paths where stems repeat."""
+    stems = [path.stem for path in paths]
+    if len(set(paths)) < len(paths):
+        raise DataError(given="one model twice", needed="different files", remedy="Name each model once.")
+    return {path.stem if stems.count(path.stem) == 1 else str(path): path for path in paths}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
