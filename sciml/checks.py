@@ -38,6 +38,30 @@ def smooth_data(n: int = 8, size: int = 17, *, dimension: int = 2, kind: str = "
     return Dataset(fields={"u": 0.3 * u}, inputs={"a": 1.0 + a}, grid=grid, provenance={"family": "smooth"})
 
 
+def moving_data(n: int = 8, size: int = 32, *, seed: int = SEED):
+    """A small time-dependent dataset: two Fourier modes that decay at a rate that differs between samples, six frames."""
+    from pdes.dataset import Dataset
+
+    grid = Grid.box("periodic", size, dimension=1)
+    x, times = grid.coordinates()[0], np.linspace(0, 0.5, 6)
+    rng = np.random.default_rng(seed)
+    weights, nu = rng.standard_normal((n, 2, 1, 1)), rng.uniform(0.01, 0.03, n)
+    modes = [np.exp(-nu[:, None, None] * (2 * np.pi * k) ** 2 * times[:, None]) * np.sin(2 * np.pi * k * x) for k in (1, 2)]
+    fields = {"u": weights[:, 0] * modes[0] + weights[:, 1] * modes[1]}
+    return Dataset(fields=fields, grid=grid, times=times, parameters={"nu": nu}, provenance={"family": "moving"})
+
+
+def check_data(name: str | None):
+    """The dataset that a check names: "smooth" (default), "moving", or a problem of `pdes` (eight small samples)."""
+    if name in (None, "smooth"):
+        return smooth_data()
+    if name == "moving":
+        return moving_data()
+    from pdes import generate
+
+    return generate(name, n=8, resolution=16, seed=SEED, progress=False)
+
+
 def check_operator(
     make: Callable[[], Any],
     dataset=None,
@@ -53,12 +77,13 @@ def check_operator(
     Parameters
     ----------
     make : builds a new, unbound operator, the same one each time; called several times.
-    dataset : a small training set; default `smooth_data()`, a linear smoothing map on a 17 x 17 periodic grid.
+    dataset : a small training set, or the name of one (`check_data`); default `smooth_data()`, a linear smoothing map on a
+        17 x 17 periodic grid.
     overfit : bound on the relative L2 error on the eight training samples after `epochs`.
     other_size : points per axis of a second resolution: either it is answered, or refused with a clear error. None skips.
     fresh_process : also load the saved file in a new interpreter (only for operators of this package).
     """
-    data = smooth_data() if dataset is None else dataset
+    data = check_data(dataset) if dataset is None or isinstance(dataset, str) else dataset
     from sciml.tasks import as_task
 
     batch = as_task(task, data).all()

@@ -26,6 +26,17 @@ class World:
 
             torch.distributed.barrier()
 
+    def agreed(self, number: float) -> float:
+        """The first process's number, in all of them."""
+        if self.size == 1:
+            return number
+        import torch.distributed
+
+        device = "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
+        shared = torch.tensor([number], dtype=torch.float64, device=device)
+        torch.distributed.broadcast(shared, src=0)
+        return float(shared[0])
+
 
 def world() -> World:
     """The world that torchrun's variables describe; joins its process group on first use (NCCL with CUDA, else gloo)."""

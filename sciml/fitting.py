@@ -80,6 +80,7 @@ def fit(
     task: Task | str | None = None,
     validation: "Dataset | float | bool | None" = None,
     epochs: int | None = None,
+    seconds: float | None = None,
     batch_size: int | None = None,
     lr: float | None = None,
     loss: str | Callable | None = None,
@@ -106,6 +107,8 @@ def fit(
     task : what maps to what (`sciml.tasks`); by default what the data suggest.
     validation : a Dataset; a share of the samples to hold out (default 0.1, the last ones); or False for none.
     epochs, batch_size, lr, loss : None takes the operator's recommendation.
+    seconds : instead of `epochs`, as many as fit into this wall time (at least one): a few steps are timed first, and a
+        resumed training keeps the number found then.
     checkpoint : folder for commits, every `checkpoint_seconds` and at the end.
     resume : go on from the newest commit in `checkpoint`, if there is one.
     device, precision, compile, seed : see `sciml.operator.Training`.
@@ -132,6 +135,8 @@ def fit(
     >>> result.stopped
     'done'
     """
+    if seconds is not None and (epochs is not None or seconds <= 0):
+        raise SettingError(given=f"epochs={epochs}, seconds={seconds}", needed="one of the two, positive", remedy="Drop one.")
     given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "loss": loss}
     given |= {"device": device, "precision": precision, "compile": compile, "seed": seed}
     options = replace(training or Training(), **{k: v for k, v in given.items() if v != getattr(Training, k)})
@@ -143,6 +148,10 @@ def fit(
     judge = train.on(_readable(validation_data)) if validation_data is not None else None
     operator.bind(train, seed=options.seed)
     options = options.filled(operator.recommended(train))
+    if seconds is not None:
+        stored = Checkpoints(checkpoint).read() if checkpoint is not None and resume else None
+        known = stored.progress["identity"].get("option epochs") if stored else None
+        options = replace(options, epochs=known or epochs_within(seconds, operator, train, judge, options))
     loop = _Loop(
         operator, train, judge, options, checkpoint, checkpoint_seconds, resume, patience, augment, callbacks, progress
     )
@@ -343,6 +352,33 @@ class _Batches:
         if self.augment is None:
             return batch
         return self.augment(batch, generator(self.seed, Purpose.AUGMENT, epoch * self.steps + step, self.world.rank))
+
+
+def epochs_within(
+    seconds: float, operator: Operator, train: Task, judge: Task | None, options: Training, steps: int = 4
+) -> int:
+    """Epochs that take about `seconds`, from the fastest of a few timed steps; leaves the operator as it was."""
+    before = operator.state()
+    learner = operator.learner(options)
+    batches = _Batches(train, options, distributed.world() if learner.shardable else distributed.World(), None)
+    learner.start(batches.steps)
+    times = []
+    for step, batch in enumerate(batches.epoch(0, 0)):
+        began = time.perf_counter()
+        scalars = learner.step(batch, Position(0, step, step))
+        float(scalars["loss"])  # waits for a device
+        times.append(time.perf_counter() - began)
+        if step == steps:
+            break
+    epoch = min(times) * batches.steps
+    if judge is not None:
+        few = judge.batch(np.arange(min(32, len(judge))))
+        operator.predict(few.inputs)
+        began = time.perf_counter()
+        operator.predict(few.inputs)
+        epoch += (time.perf_counter() - began) * len(judge) / len(few.items)
+    operator.load_state(before)
+    return int(distributed.world().agreed(max(1, int(seconds / epoch))))
 
 
 def judged(operator: Operator, task: Task, chunk: int = 64) -> float:

@@ -261,3 +261,14 @@ def test_history_is_a_table_and_plots(make_tiny, data, tmp_path):
     assert (tmp_path / "curve.png").stat().st_size > 1000
     with pytest.raises(UnknownName, match="validation"):
         result.history["validatoin"]
+
+
+def test_a_time_budget_becomes_a_number_of_epochs_that_resuming_keeps(make_tiny, data, tmp_path):
+    first = sciml.fit(make_tiny(), data, seconds=0.3, checkpoint=tmp_path, progress=False)
+    assert 0.02 < first.seconds < 6
+    again = sciml.fit(make_tiny(), data, seconds=0.01, checkpoint=tmp_path, resume=True, progress=False)
+    assert len(again.history) == first.training.epochs == again.training.epochs
+    unbudgeted = sciml.fit(make_tiny(), data, epochs=first.training.epochs, progress=False)
+    assert all(np.array_equal(a, first.operator.state()[k]) for k, a in unbudgeted.operator.state().items())
+    with pytest.raises(SettingError, match="one of the two"):
+        sciml.fit(make_tiny(), data, seconds=1.0, epochs=3, progress=False)
