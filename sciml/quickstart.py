@@ -1,0 +1,153 @@
+"""The main job in one call: make Darcy data, train two operators for the same time, compare them with the classical solver.
+
+Every step leaves its file in the folder, and a second call goes on where the first one stopped.
+"""
+
+import json
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sciml.comparison import classical_names, compare, verdicts
+from sciml.environment import environment
+from sciml.history import History
+from sciml.report import Report
+
+REFINE = 4
+"""The labels come from a grid this many times finer, so that the solver on the stored grid has an error to be compared."""
+NETWORKS = ("mgno:small", "fno:small")
+COARSEN = (1, 2, 4)
+TITLES = {"mgno": "MgNO", "fno": "FNO", "unet": "U-Net", "deeponet": "DeepONet"}
+
+
+@dataclass(frozen=True)
+class Quickstart:
+    """What a quickstart leaves: the report, the page, and a sentence for each operator."""
+
+    folder: Path
+    report: Report
+    page: Path
+    verdict: list[str]
+
+
+def quickstart(
+    folder: str | Path = "quickstart",
+    *,
+    n: int = 1000,
+    test: int = 200,
+    resolution: int = 64,
+    minutes: float = 4.0,
+    workers: int = 2,
+    seed: int = 0,
+    networks: Sequence[str] = NETWORKS,
+    progress: bool = True,
+    say: Callable[[str], Any] = print,
+) -> Quickstart:
+    """Generate, train, evaluate, report.
+
+    Parameters
+    ----------
+    folder : receives dataset.h5, <operator>.safetensors, <operator>.history.csv, report.json and report.html.
+    n, test : training and test samples.
+    resolution : stored points per axis; the labels are solved on a grid four times finer.
+    minutes : training time of all networks together; each gets the same share.
+    workers : processes that generate.
+    seed : of data, weights and order.
+    networks : operators with their sizes.
+    progress : show bars.
+    say : called with a line before each step.
+
+    Returns
+    -------
+    Quickstart.
+
+    Raises
+    ------
+    KeyboardInterrupt : Ctrl-C during a training, after it has been committed; the same call goes on.
+    CheckpointError : the folder holds a quickstart with other settings.
+    """
+    import pdes
+    import sciml
+    from sciml.operators.classical import ladder
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    say(f"1. Darcy flow, {n + test} samples on {resolution} × {resolution}, solved on a grid {REFINE} times finer")
+    problem = pdes.get("darcy", refine=REFINE)
+    data = pdes.generate(
+        problem, n + test, resolution, seed=seed, path=folder / "dataset.h5", workers=workers, progress=progress
+    )
+    train, held_back = data.split(n, test)
+
+    contestants: dict[str, Any] = {}
+    seconds: dict[str, float] = {}
+    histories: dict[str, History] = {}
+    share = 60.0 * minutes / max(1, len(networks))
+    say(f"2. Training: {', '.join(_title(name) for name in networks)} for {share:.0f} s each, then a linear map")
+    for name in (*networks, "linear"):
+        options: dict[str, Any] = {"seconds": share} if name in networks else {}
+        result = sciml.fit(
+            name,
+            train,
+            seed=seed,
+            checkpoint=folder / "checkpoints" / name.replace(":", "-"),
+            resume=True,
+            progress=progress,
+            **options,
+        )
+        if result.stopped == "interrupted":
+            raise KeyboardInterrupt
+        title = _title(name)
+        contestants[title], seconds[title], histories[title] = result.operator, result.seconds, result.history
+        stem = name.partition(":")[0]
+        result.operator.save(folder / f"{stem}.safetensors")
+        result.history.to_csv(folder / f"{stem}.history.csv")
+
+    say("3. Evaluating on test samples, beside the classical solver")
+    rungs = ladder(held_back, [c for c in COARSEN if resolution % c == 0])
+    report = sciml.evaluate({**contestants, **rungs}, held_back, training_seconds=seconds)
+    sizes = {"--n": n, "--test": test, "--resolution": resolution, "--minutes": minutes, "--seed": seed}
+    words = ["sciml", "quickstart", *(str(w) for pair in sizes.items() for w in pair)]
+    notes = {
+        "classical": list(rungs),
+        "label_seconds": _label_seconds(folder / "dataset.h5"),
+        "train_samples": n,
+        "command": shlex.join(words),
+        "environment": environment(),
+    }
+    report = replace(report, notes=notes)
+    report.save(folder / "report.json")
+    return Quickstart(folder, report, _write(report, folder, histories, n, resolution), _verdict(report))
+
+
+def _write(report: Report, folder: Path, histories: dict[str, History], n: int, resolution: int) -> Path:
+    from sciml.html import write_report
+
+    intro = (
+        f"Permeability to pressure, −∇·(a∇u) = 1 with u = 0 on the walls: {n} training and {report.samples} test samples on a "
+        f"{resolution} × {resolution} grid, labels from a grid {REFINE} times finer. All networks had the same training time."
+    )
+    return write_report(
+        report, folder / "report.html", histories=histories, title="Darcy flow: operators and solver", intro=intro
+    )
+
+
+def _verdict(report: Report) -> list[str]:
+    notes = report.notes
+    standings = compare(
+        report, classical_names(report), label_seconds=notes["label_seconds"], train_samples=notes["train_samples"]
+    )
+    return verdicts(standings, report)
+
+
+def _label_seconds(path: Path) -> float | None:
+    """Time of one label, as the manifest beside the dataset records it."""
+    manifest = path.with_name(path.name + ".manifest.json")
+    return json.loads(manifest.read_text()).get("seconds_per_sample") if manifest.exists() else None
+
+
+def _title(name: str) -> str:
+    stem = name.partition(":")[0]
+    return TITLES.get(stem, stem)
