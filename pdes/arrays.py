@@ -7,13 +7,15 @@ across a fork.
 
 import os
 import threading
+import weakref
 from collections.abc import Sequence
 
 import numpy as np
 
 from solvers.errors import DataError
 
-_handles: dict[tuple[int, str, int, int], object] = {}
+# Weak: a file closes when nothing lazy holds it any more, and can then be written by others.
+_handles: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
 _lock = threading.Lock()
 
 
@@ -34,7 +36,8 @@ def open_file(path: str):
         ) from error
     key = (os.getpid(), os.path.abspath(path), status.st_ino, status.st_mtime_ns)
     with _lock:
-        if key not in _handles:
+        handle = _handles.get(key)
+        if handle is None:
             try:
                 handle = h5py.File(path, "r", locking="best-effort")
             except OSError as error:
@@ -43,10 +46,8 @@ def open_file(path: str):
                     needed="a complete HDF5 file",
                     remedy="It is truncated or of another kind: copy it again, or generate it again.",
                 ) from error
-            for stale in [k for k in _handles if k[1] == key[1] and k[0] == key[0]]:
-                del _handles[stale]  # arrays that still hold the old handle keep it alive
             _handles[key] = handle
-        return _handles[key]
+        return handle
 
 
 class MemorySource:
@@ -67,11 +68,11 @@ class MemorySource:
 
 
 class FileSource:
-    """A dataset inside an HDF5 file; `order` permutes its axes, `component` picks one entry of its last axis (foreign layouts)."""
+    """A dataset inside an HDF5 file."""
 
     def __init__(self, path: str, name: str, shape: tuple[int, ...], dtype):
         self.path, self.name, self.shape, self.dtype = path, name, tuple(shape), np.dtype(dtype)
-        self._handle = None  # (process, dataset)
+        self._handle = None  # (process, file, dataset)
 
     def __getstate__(self):
         return {**self.__dict__, "_handle": None}
@@ -79,8 +80,9 @@ class FileSource:
     def dataset(self):
         """The h5py dataset of this process."""
         if self._handle is None or self._handle[0] != os.getpid():
-            self._handle = (os.getpid(), open_file(self.path)[self.name])
-        return self._handle[1]
+            file = open_file(self.path)
+            self._handle = (os.getpid(), file, file[self.name])
+        return self._handle[2]
 
     def read(self, rows: range | np.ndarray, rest: tuple[slice, ...]) -> np.ndarray:
         """Rows along axis 0 (in the order given), slices along the others. Contiguous runs of rows are one read each."""

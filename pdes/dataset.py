@@ -7,6 +7,7 @@ memory; slicing a dataset gives a view, not a copy.
 
 import hashlib
 import html
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -205,7 +206,7 @@ class Dataset:
                 needed=f"positive counts that sum to at most {len(self)}, or fractions that sum to at most 1",
                 remedy="Ask for fewer, or generate more: samples already made stay the same.",
             )
-        return tuple(self[int(a) : int(b)] for a, b in zip(ends[:-1], ends[1:], strict=True))
+        return tuple(self[int(a) : int(b)] for a, b in itertools.pairwise(ends))
 
     def subsample(self, space: int | Mapping[str, int] = 1, time: int = 1) -> "Dataset":
         """A coarser view: every `space`-th point (cell grids: means over `space` cells per axis), every `time`-th frame.
@@ -274,7 +275,7 @@ class Dataset:
                 bad = ~np.isfinite(array[block]).reshape(block.stop - block.start, -1).all(axis=1)
                 if bad.any():
                     raise DataError(
-                        given=f"NaN or infinity in {name!r}, sample {block.start + int(np.argmax(bad))} ({int(bad.sum())} in this block)",
+                        given=f"NaN or infinity in {name!r}, sample {block.start + int(np.argmax(bad))}",
                         needed="finite values",
                         remedy="Drop those samples (data[[...]]), or generate them again.",
                     )
@@ -333,7 +334,7 @@ class Dataset:
             rows.append(
                 (
                     "label error",
-                    f"{np.nanmean(errors):.2e} on average, {np.nanmax(errors):.2e} at most ({np.isfinite(errors).sum()} measured)",
+                    f"mean {np.nanmean(errors):.2e}, worst {np.nanmax(errors):.2e} ({np.isfinite(errors).sum()} measured)",
                 )
             )
         if self.provenance.get("equation"):

@@ -77,6 +77,11 @@ class Equation:
         return self.names.unknowns
 
     @property
+    def evolving(self) -> tuple[str, ...]:
+        """Unknowns with a time derivative; the others follow from them (a stream function, say)."""
+        return self.names.evolving
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the given fields."""
         return self.names.inputs
@@ -114,6 +119,10 @@ class Equation:
     # -- as text ------------------------------------------------------------------------------------------------------
 
     def __str__(self) -> str:
+        return self._text
+
+    @cached_property
+    def _text(self) -> str:
         printer = grammar.TextPrinter(self.unknowns)
         return "; ".join(f"{printer.doprint(left)} = {printer.doprint(right)}" for left, right in self.sides)
 
@@ -203,22 +212,27 @@ def _to_text(source) -> str:
     if isinstance(source, Equation):
         return str(source)
     if isinstance(source, sympy.Basic):
-        if not isinstance(source, sympy.Eq):
-            raise SettingError(
-                given=f"sympy {type(source).__name__}", needed="sympy.Eq(left, right)", remedy="Wrap it: sympy.Eq(expr, 0)."
-            )
-        applied = source.atoms(AppliedUndef)
-        differentiated = {d.expr for d in source.atoms(sympy.Derivative) if isinstance(d.expr, AppliedUndef)}
-        timed = {
-            d.expr for d in source.atoms(sympy.Derivative) if "t" in map(str, d.variables) and isinstance(d.expr, AppliedUndef)
-        }
-        names = [f.func.__name__ for f in (timed or differentiated or applied)]
-        numbers = {number: sympy.Rational(str(number)) for number in source.atoms(sympy.Float)}
-        printer = grammar.TextPrinter(tuple(names))
-        left, right = (side.xreplace(numbers) for side in source.args)
-        return f"{printer.doprint(left)} = {printer.doprint(right)}"
+        return _from_sympy([source])
+    if isinstance(source, Sequence) and source and all(isinstance(part, sympy.Basic) for part in source):
+        return _from_sympy(source)
     if isinstance(source, Sequence):
         return "; ".join(_to_text(part) for part in source)
     raise SettingError(
         given=f"an equation of type {type(source).__name__}", needed="text, a sympy Eq, or a list", remedy="Convert it."
     )
+
+
+def _from_sympy(equations: Sequence[sympy.Basic]) -> str:
+    for equation in equations:
+        if not isinstance(equation, sympy.Eq):
+            raise SettingError(
+                given=f"sympy {type(equation).__name__}", needed="sympy.Eq(left, right)", remedy="Wrap it: sympy.Eq(expr, 0)."
+            )
+    fields = set().union(*(equation.atoms(AppliedUndef) for equation in equations))
+    timed = {field for field in fields if "t" in map(str, field.args)}
+    differentiated = {
+        d.expr for equation in equations for d in equation.atoms(sympy.Derivative) if isinstance(d.expr, AppliedUndef)
+    }
+    printer = grammar.TextPrinter(tuple(field.func.__name__ for field in timed or differentiated or fields))
+    numbers = {n: sympy.Rational(str(n)) for equation in equations for n in equation.atoms(sympy.Float)}
+    return "; ".join(" = ".join(printer.doprint(side.xreplace(numbers)) for side in equation.args) for equation in equations)

@@ -180,8 +180,8 @@ def _existing(path: Path, job: Job) -> Dataset | None:
     if data.provenance.get("job") != job.digest():
         raise SettingError(
             given=f"file {str(path)!r}, which holds {data.provenance.get('family', 'other data')!r}"
-            f" (seed {data.provenance.get('seed')}, resolution {data.provenance.get('resolution')}, job {data.provenance.get('job')})",
-            needed=f"no file there, or one of this job ({job.problem.name!r}, seed {job.seed}, job {job.digest()})",
+            f" (seed {data.provenance.get('seed')}, resolution {data.provenance.get('resolution')})",
+            needed=f"no file there, or one of this very job ({job.problem.name!r}, seed {job.seed})",
             remedy="Take another path, or pass resume=False to replace the file.",
         )
     return data

@@ -83,6 +83,13 @@ def coordinates(dimension: int) -> tuple[sympy.Symbol, ...]:
     return tuple(COORDINATES[name] for name in "xyz"[:dimension])
 
 
+def derive(expression: sympy.Expr, *variables: sympy.Symbol) -> sympy.Expr:
+    """Unevaluated derivative in one canonical order of variables (sympy keeps u_xyx and u_xxy apart)."""
+    while isinstance(expression, sympy.Derivative):
+        variables, expression = (*expression.variables, *variables), expression.expr
+    return sympy.Derivative(expression, *sorted(variables, key=lambda v: "txyz".index(v.name)))
+
+
 @dataclass(frozen=True)
 class Names:
     """What the names of an equation mean."""
@@ -90,7 +97,12 @@ class Names:
     unknowns: tuple[str, ...]
     inputs: tuple[str, ...]
     dimension: int
-    in_time: bool
+    evolving: tuple[str, ...]
+
+    @property
+    def in_time(self) -> bool:
+        """Something evolves."""
+        return bool(self.evolving)
 
     def field(self, name: str) -> sympy.Expr:
         """An unknown or an input as a function of its coordinates."""
@@ -119,12 +131,19 @@ def find_names(
                     letters |= {token.text[1]} if token.text in ("dx", "dy", "dz") else set()
                     if token.text == "dt" and i + 2 < len(tokens):
                         timed.append(tokens[i + 2].text)
-                    if token.text in ("lap", "grad") and i + 3 < len(tokens) and tokens[i + 3].text == ")":
-                        differentiated.append(tokens[i + 2].text)
+                    inside = tokens[i + 2] if i + 3 < len(tokens) and tokens[i + 3].text == ")" else token
+                    if (
+                        token.text in ("lap", "grad")
+                        and inside.kind == "name"
+                        and inside.text not in COORDINATES
+                        and inside is not token
+                    ):
+                        differentiated.append(split_derivative(inside.text)[0])
                 elif token.text not in FUNCTIONS and token.text.lower() not in FUNCTIONS:
                     called.append(token.text)
     if unknowns is None:
-        candidates = timed or [name for name in differentiated if name not in inputs and name not in called] or differentiated
+        free = [name for name in differentiated if name not in inputs and name not in called]
+        candidates = [*timed, *free] if timed else free or differentiated
         unknowns = tuple(dict.fromkeys(candidates))
     if not unknowns:
         raise SettingError(
@@ -146,7 +165,12 @@ def find_names(
         raise SettingError(
             given=f"{missing[0]!r} as a field", needed=f"a name that is in {text!r}", remedy="Drop it, or use it."
         )
-    return Names(tuple(unknowns), tuple(n for n in inputs if n in present), dimension, bool(timed))
+    return Names(
+        tuple(unknowns),
+        tuple(n for n in inputs if n in present),
+        dimension,
+        tuple(dict.fromkeys(n for n in timed if n in unknowns)),
+    )
 
 
 class Parser:
@@ -283,7 +307,7 @@ class Parser:
             if "t" in suffix and not (self.names.in_time and base in self.names.unknowns):
                 self.at -= 1
                 self._fail(f"a time derivative of the input {base!r}")
-            return sympy.Derivative(self.names.field(base), *(COORDINATES[letter] for letter in suffix))
+            return derive(self.names.field(base), *(COORDINATES[letter] for letter in suffix))
         if name in COORDINATES:
             return COORDINATES[name]
         if name in FUNCTIONS or name in OPERATORS:
@@ -321,19 +345,19 @@ class Parser:
         space = coordinates(self.names.dimension)
         first = arguments[0]
         if name == "grad":
-            return _Vector(sympy.Derivative(self._scalar(first), c) for c in space)
+            return _Vector(derive(self._scalar(first), c) for c in space)
         if name == "lap":
-            return sum(sympy.Derivative(self._scalar(first), (c, 2)) for c in space)
+            return sum(derive(self._scalar(first), c, c) for c in space)
         if name in ("div", "dot"):
             if not all(isinstance(a, _Vector) for a in arguments):
                 self._fail(f"{name} of a number (it takes gradients)")
             if name == "dot":
                 return sum(a * b for a, b in zip(*arguments, strict=True))
-            return sum(sympy.Derivative(component, c) for component, c in zip(first, space, strict=True))
+            return sum(derive(component, c) for component, c in zip(first, space, strict=True))
         letter = COORDINATES[name[1]]
         if letter not in space and name != "dt":
             self._fail(f"{name} in {self.names.dimension} dimensions")
-        return sympy.Derivative(self._scalar(first), letter)
+        return derive(self._scalar(first), letter)
 
 
 class TextPrinter(StrPrinter):
@@ -347,7 +371,7 @@ class TextPrinter(StrPrinter):
         letters = "".join(
             str(v) * int(count) for v, count in sorted(e.variable_count, key=lambda item: "txyz".index(str(item[0])))
         )
-        if isinstance(e.expr, AppliedUndef):
+        if isinstance(e.expr, AppliedUndef) and e.expr.func.__name__ in self.unknowns:
             return f"{e.expr.func.__name__}_{letters}"
         text = self._print(e.expr)
         for letter in letters:

@@ -114,7 +114,7 @@ class Job:
         if attempts.max() >= MAX_ATTEMPTS:
             worst = int(np.argmax(attempts))
             raise SolverError(
-                given=f"sample {samples[worst]} of problem {self.problem.name!r}, whose solve failed for {MAX_ATTEMPTS} draws in a row"
+                given=f"sample {samples[worst]} of problem {self.problem.name!r}, failing for {MAX_ATTEMPTS} draws in a row"
                 f" ({Outcome(int(causes[worst])).name})",
                 needed="a draw that the solver can solve",
                 remedy="Take a smaller step or a finer grid (refine=2), or narrow the laws of the problem.",

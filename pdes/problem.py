@@ -9,7 +9,7 @@ import hashlib
 import importlib
 import json
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Protocol
@@ -80,6 +80,7 @@ class Problem:
     compute_at_least : and on at least this many points per axis.
     measure_every : the label error is measured on every sample whose number this divides.
     chunk : samples solved together; 0 picks by size. Part of what makes sample i reproducible.
+    auxiliary : unknown without a time derivative -> function (fields, grid) that finds it from the stored fields.
     held_out_laws : {"parameters": {...}, "initial": {...}, "inputs": {...}} for the held-out split.
     split : part of every random key, so that splits never share a draw.
     description, citation : for people.
@@ -106,6 +107,7 @@ class Problem:
     compute_at_least: int = 0
     measure_every: int = 16
     chunk: int = 0
+    auxiliary: Mapping[str, Callable] = field(default_factory=dict)
     held_out_laws: Mapping[str, Mapping] = field(default_factory=dict)
     split: str = "train"
     description: str = ""
@@ -155,14 +157,14 @@ class Problem:
         pairs = (
             ("parameters", set(self.equation.parameters), set(self.parameters)),
             ("inputs", set(self.equation.inputs), set(self.inputs)),
-            ("initial", set(self.equation.unknowns) if self.equation.order_in_time else set(), set(self.initial)),
+            ("initial", set(self.equation.evolving), set(self.initial)),
         )
         for kind, needed, given in pairs:
             if needed - given or given - needed:
                 raise SettingError(
                     given=f"{kind} {sorted(given) or 'none'} for equation {self.equation}",
                     needed=f"{kind} {sorted(needed) or 'none'}",
-                    remedy=f"Add a law for each missing name ({sorted(needed - given)}) and drop the others ({sorted(given - needed)}).",
+                    remedy=f"Add a law for {sorted(needed - given) or 'nothing'} and drop {sorted(given - needed) or 'nothing'}.",
                 )
 
     # -- grids and times ----------------------------------------------------------------------------------------------

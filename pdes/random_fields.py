@@ -140,7 +140,8 @@ class GaussianField(FieldLaw):
     @property
     def law(self) -> str:
         mean = f", mean={self.mean:g}" if self.mean else ""
-        return f"grf(tau={self.tau:g}, alpha={self.alpha:g}, sigma={self.amplitude:g}, basis={self.basis!r}, modes={self.modes}{mean})"
+        shape = f"tau={self.tau:g}, alpha={self.alpha:g}, sigma={self.amplitude:g}"
+        return f"grf({shape}, basis={self.basis!r}, modes={self.modes}{mean})"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Datasets on disk: HDF5, layout "sciml-pde/1".
 
-    /                     attrs: schema, family, equation (LaTeX), sympy_srepr, dimension, split, n_samples, created_by, seed_root,
-                                 rng, float_compute, float_store, provenance (JSON, everything)
+    /                     attrs: schema, family, equation (LaTeX), sympy_srepr, dimension, split, n_samples, created_by,
+                                 seed_root, rng, float_compute, float_store, provenance (JSON, everything)
     /coords/{x,y,z,t}     float64; attrs: units, location, kind, periodic, length, start, stop, boundary
     /fields/<name>        (sample[, time], *space[, component]); attrs: rank, units, location, dims, dim_varying, time_varying
     /inputs/<name>        the same

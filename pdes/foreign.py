@@ -1,7 +1,0 @@
-"""placeholder"""
-
-from pdes.storage import SCHEMA
-
-
-def is_ours(path):
-    return True
