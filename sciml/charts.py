@@ -59,17 +59,19 @@ class Scale:
     def ticks(self) -> list[float]:
         """Round values inside the range."""
         if not self.log:
-            span = self.high - self.low
-            step = 10 ** math.floor(math.log10(span / 4))
-            step *= next(m for m in (1, 2, 2.5, 5, 10) if span / (m * step) <= 6)
-            first = math.ceil(self.low / step)
-            return [round(k * step, 12) for k in range(first, math.floor(self.high / step) + 1)]
+            return _round_values(self.low, self.high)
         decades = range(math.floor(self.low), math.ceil(self.high) + 1)
-        for mantissas in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
+        for mantissas in ((1,), (1, 3), (1, 2, 5)):
             values = [m * 10.0**d for d in decades for m in mantissas if self.low <= math.log10(m * 10.0**d) <= self.high]
             if len(values) >= 3:
-                break
-        return values[:: max(1, len(values) // 7)]
+                return values[:: 1 + len(values) // 8]
+        return _round_values(10.0**self.low, 10.0**self.high)
+
+
+def _round_values(low: float, high: float) -> list[float]:
+    step = 10 ** math.floor(math.log10((high - low) / 4))
+    step *= next(m for m in (1, 2, 2.5, 5, 10) if (high - low) / (m * step) <= 6)
+    return [round(k * step, 12) for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def tick_text(value: float) -> str:

@@ -179,6 +179,7 @@ def fit(
         str | None, typer.Option(help="steady, final, trajectory or autoregressive; default from the data.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Instead of --epochs: as many as fit into this time.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Items per step.")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     loss: Annotated[str | None, typer.Option(help="relative_l2, relative_h1, ...")] = None,
@@ -212,6 +213,7 @@ def fit(
         task=task,
         validation=_validation(validation),
         epochs=epochs,
+        seconds=seconds,
         batch_size=batch_size,
         lr=lr,
         loss=loss,
