@@ -212,7 +212,7 @@ class SpectralConvolution(nn.Module):
 
 
 class Pointwise(nn.Module):
-    """The same linear map at every point, (item, *space, channel), as a 1x1 convolution of a channels-last image: the fastest form."""
+    """The same linear map at every point of (item, *space, channel); a 1x1 convolution of a channels-last image is fastest."""
 
     def __init__(self, inputs: int, outputs: int, bias: bool = True):
         super().__init__()
