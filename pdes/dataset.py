@@ -140,6 +140,7 @@ class Dataset:
         # Compressed size is unknown before; fields of PDEs shrink little, thresholded ones a lot. Ask for a tenth at least.
         with storage.writing(path, len(self), need // 10, compression) as writer:
             writer.header(self.provenance, self.grid, self.times)
+            writer.order([*arrays, *small])
             for name, array in arrays.items():
                 attrs = {} if name.startswith("latent/") else storage.attributes(array, self.grid)
                 writer.create(name, array.shape, _stored(name, array), array.dims, attrs)

@@ -194,12 +194,8 @@ def _adopt(parts: FolderParts, job: Job, data: Dataset) -> None:
         if chunk in present:
             continue
         rows = slice(chunk * job.size, (chunk + 1) * job.size)
-        arrays = {
-            f"{kind}/{name}": a[rows]
-            for kind in ("fields", "inputs", "latent", "quality")
-            for name, a in getattr(data, kind).items()
-        }
-        arrays |= {f"params/{name}": a[rows] for name, a in data.parameters.items()}
+        kinds = {"fields": "fields", "inputs": "inputs", "params": "parameters", "latent": "latent", "quality": "quality"}
+        arrays = {f"{kind}/{name}": a[rows] for kind, held in kinds.items() for name, a in getattr(data, held).items()}
         arrays |= {
             "index/sample_id": data.index["sample_id"][rows],
             "cause": np.zeros(job.size, dtype=np.int64),

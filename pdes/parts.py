@@ -72,7 +72,7 @@ class FolderParts:
         numbers = set()
         for path in self.folder.glob("chunk-*.npz"):
             try:
-                with np.load(path, allow_pickle=False) as archive:
+                with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as archive:
                     archive["seconds"]
                 numbers.add(int(path.stem.partition("-")[2]))
             except (OSError, ValueError, KeyError, zipfile.BadZipFile):

@@ -1,6 +1,6 @@
 """Datasets on disk: HDF5, layout "sciml-pde/1".
 
-    /                     attrs: schema, family, equation (LaTeX), sympy_srepr, dimension, split, n_samples, created_by,
+    /                     attrs: schema, family, equation (LaTeX), sympy_srepr, dimension, split, n_samples, created_by, order,
                                  seed_root, rng, float_compute, float_store, provenance (JSON, everything)
     /coords/{x,y,z,t}     float64; attrs: units, location, kind, periodic, length, start, stop, boundary
     /fields/<name>        (sample[, time], *space[, component]); attrs: rank, units, location, dims, dim_varying, time_varying
@@ -70,6 +70,13 @@ class Writer:
         """Write rows from `start` on."""
         if len(values):
             self.handle[path][start : start + len(values)] = values
+
+    def order(self, paths: list[str]):
+        """Record the order of names, which HDF5 would sort: it is the order of channels in learning."""
+        groups: dict[str, list[str]] = {}
+        for path in paths:
+            groups.setdefault(path.partition("/")[0], []).append(path.partition("/")[2])
+        self.handle.attrs["order"] = json.dumps(groups)
 
     def header(self, provenance: Mapping, grid: Grid, times: np.ndarray | None):
         """Root attributes, coordinates and boundary conditions."""
@@ -155,14 +162,15 @@ def read(path: str | Path) -> dict:
                 sides = tuple(str(side) for side in a.attrs["boundary"])
                 axes.append(Axis(name, len(a), float(a.attrs["start"]), float(a.attrs["stop"]), str(a.attrs["kind"]), sides))
         content = {"grid": Grid(tuple(axes)), "times": handle["coords/t"][...] if "coords/t" in handle else None}
+        order = json.loads(handle.attrs["order"])
         for group in GROUPS:
+            items = {name: handle[f"{group}/{name}"] for name in order.get(group, ())}
             content[group] = {
                 name: LazyArray(FileSource(path, f"{group}/{name}", item.shape, item.dtype), json.loads(item.attrs["dims"]))
-                for name, item in handle.get(group, {}).items()
-                if hasattr(item, "shape")
+                for name, item in items.items()
             }
-        content["parameters"] = {name: item[...] for name, item in handle.get("params", {}).items()}
-        content["index"] = {name: item[...] for name, item in handle.get("index", {}).items()}
+        content["parameters"] = {name: handle[f"params/{name}"][...] for name in order.get("params", ())}
+        content["index"] = {name: handle[f"index/{name}"][...] for name in order.get("index", ())}
         content["provenance"] = json.loads(handle.attrs["provenance"])
     except (KeyError, OSError, RuntimeError, ValueError) as error:
         raise DataError(

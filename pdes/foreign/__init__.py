@@ -73,7 +73,7 @@ def read(path: Path) -> dict:
     raise DataError(
         given=f"file {str(path)!r} of unknown layout ({found})",
         needed=f"our own HDF5 ({SCHEMA}), or one of: {layouts}",
-        remedy="If it should be one of these, it is damaged: copy it again. Otherwise build a Dataset(fields=..., grid=...) yourself.",
+        remedy="If it should be one of these, it is damaged: copy it again. Otherwise build a Dataset(...) yourself.",
     )
 
 

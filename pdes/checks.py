@@ -1,0 +1,226 @@
+"""check_problem: what every problem must pass, also a stranger's.
+
+The equation, and not the solver, is what a problem is judged by: its residual is evaluated on the stored solution with
+stencils that share no code with the solvers, and must be small, fall at second order, and grow when any sign is flipped.
+"""
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import sympy
+
+from pdes.equation import Equation
+from pdes.generation import generate
+from pdes.problem import Problem
+from solvers.grid import Grid
+
+_FLOAT32 = 1e-6
+"""Relative rounding of stored values, with room for cancellation; a stencil of order m magnifies it by spacing^-m."""
+
+
+class CheckFailure(AssertionError):
+    """A problem that does not keep its promises; the message says which, with the numbers."""
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What was measured.
+
+    label_error : relative L2 distance of sample 0 to its refined twin.
+    residuals : relative residual at each resolution (finite differences).
+    order : observed order of the residual; NaN where it is at rounding already.
+    sharpest : smallest factor by which flipping one sign raises the residual.
+    """
+
+    problem: str
+    resolution: int
+    label_error: float
+    residuals: tuple[float, ...]
+    order: float
+    sharpest: float
+    notes: Mapping[str, float] = field(default_factory=dict)
+
+
+def check_problem(problem: Problem, *, resolution: int = 32, seed: int = 90210, workers: int = 1) -> CheckReport:
+    """Run the battery on a few small samples.
+
+    Parameters
+    ----------
+    problem : what to check.
+    resolution : stored points per axis of the coarser of two resolutions.
+    seed : of the samples.
+    workers : also compare one process with this many, if more than one.
+
+    Raises
+    ------
+    CheckFailure : the first promise that is broken.
+
+    Examples
+    --------
+    >>> import pdes
+    >>> report = check_problem(pdes.get("poisson_dirichlet"), resolution=16)
+    >>> report.label_error < 0.02
+    True
+    """
+    _check_text(problem)
+    _check_draws(problem, seed)
+    label_error = _check_samples(problem, resolution, seed, workers)
+    residuals, order, sharpest = _check_residual(problem, resolution, seed)
+    return CheckReport(problem.name, resolution, label_error, residuals, order, sharpest)
+
+
+def _require(condition: bool, problem: Problem, message: str) -> None:
+    if not condition:
+        raise CheckFailure(f"Problem {problem.name!r}: {message}")
+
+
+def _check_text(problem: Problem) -> None:
+    """The equation survives text, tokens, sympy and pickle; the problem survives pickle."""
+    equation = problem.equation
+    for form, again in {
+        "text": Equation(str(equation), dimension=equation.dimension, unknowns=equation.unknowns),
+        "tokens": Equation.from_tokens(equation.tokens(), dimension=equation.dimension),
+        "sympy": Equation(list(equation.equations), dimension=equation.dimension),
+        "pickle": pickle.loads(pickle.dumps(equation)),
+    }.items():
+        _require(again.sides == equation.sides, problem, f"its equation changes through {form}: {equation} became {again}.")
+    _require(pickle.loads(pickle.dumps(problem)).digest() == problem.digest(), problem, "it changes through pickle.")
+    _require(bool(equation.latex()), problem, "its equation has no LaTeX.")
+
+
+def _check_draws(problem: Problem, seed: int) -> None:
+    """Draws are functions of their key, differ between samples, splits and seeds, and do not depend on the resolution."""
+    first, again = problem.draw(seed, 3), problem.draw(seed, 3)
+    for name, latent in first[1].items():
+        _require(np.array_equal(latent, again[1][name]), problem, f"two draws of one key differ in {name!r}.")
+        if latent.size:
+            for what, other in {
+                "sample": problem.draw(seed, 4),
+                "seed": problem.draw(seed + 1, 3),
+                "split": problem.held_out().draw(seed, 3),
+                "attempt": problem.draw(seed, 3, 1),
+            }.items():
+                _require(not np.array_equal(latent, other[1][name]), problem, f"{name!r} does not depend on the {what}.")
+    ids = {p.sample_id(s, i) for p in (problem, problem.held_out()) for s in (seed, seed + 1) for i in range(4)}
+    _require(len(ids) == 16, problem, "sample ids repeat.")
+
+
+def _check_samples(problem: Problem, resolution: int, seed: int, workers: int) -> float:
+    """Sample i is the same for any n and number of workers, and (to rounding) for any batch; returns the label error."""
+    problem = problem.replace(chunk=2)
+    long = generate(problem, 3, resolution, seed, progress=False)
+    long.check_finite()
+    short = generate(problem, 1, resolution, seed, progress=False)
+    _require(long[:1].fingerprint() == short.fingerprint(), problem, "sample 0 depends on n.")
+    if workers > 1:
+        many = generate(problem, 3, resolution, seed, workers=workers, progress=False)
+        _require(long.fingerprint() == many.fingerprint(), problem, f"samples depend on workers={workers}.")
+    alone = generate(problem.replace(chunk=1, measure_every=100), 3, resolution, seed, progress=False)
+    for name, array in long.fields.items():
+        _require(
+            array.shape[1:] == (*([] if problem.times is None else [len(problem.times)]), *long.grid.shape),
+            problem,
+            f"shape of {name!r}.",
+        )
+        for i in range(3):
+            distance = _distance(alone.fields[name][i], array[i])
+            _require(distance < 1e-5, problem, f"sample {i} of {name!r} depends on its batch (relative change {distance:.1e}).")
+        _require(_distance(array[0], array[1]) > 1e-3, problem, f"samples 0 and 1 of {name!r} are the same.")
+    error = float(long.quality["label_error"][0])
+    _require(np.isfinite(error), problem, "the label error of sample 0 was not measured.")
+    _require(error < 0.2, problem, f"its labels are wrong by {error:.0%} against the refined solve.")
+    return error
+
+
+def _check_residual(problem: Problem, resolution: int, seed: int) -> tuple[tuple[float, ...], float, float]:
+    """The stored solution satisfies the equation, better on a finer grid, and no equation with a flipped sign."""
+    found = [_residuals(problem, resolution * factor, factor, seed, "finite-difference") for factor in (1, 2)]
+    coarse, fine = (own for own, _ in found)
+    floor = _FLOAT32 * (2 * resolution) ** 2
+    order = float("nan")
+    if coarse > floor:
+        order = float(np.log2(coarse / fine))
+        _require(fine < 0.5, problem, f"its solution does not satisfy {problem.equation}: relative residual {fine:.2g}.")
+        _require(order > 1.5, problem, f"the residual falls from {coarse:.2g} to {fine:.2g} only: order {order:.2f}, not 2.")
+    best, flipped = found[1]
+    if problem.is_periodic:
+        best, flipped = _residuals(problem, resolution * 2, 2, seed, "spectral")
+        _require(best < 0.02, problem, f"its solution does not satisfy {problem.equation}: spectral residual {best:.2g}.")
+    sharpest = np.inf
+    for term, value in flipped.items():
+        factor = value / max(best, 1e-300)
+        _require(
+            factor > 3, problem, f"flipping the sign of {term} is not noticed: residual {value:.2g} instead of {best:.2g}."
+        )
+        sharpest = min(sharpest, factor)
+    return (coarse, fine), order, float(sharpest)
+
+
+def _residuals(problem: Problem, resolution: int, level: int, seed: int, scheme: str) -> tuple[float, dict[str, float]]:
+    """Relative residual of sample 0 around half time, and of each equation with one sign flipped."""
+    windowed = problem.replace(chunk=1, measure_every=10**6)
+    if problem.time is not None:
+        start, stop = problem.time
+        step = (stop - start) / (64 * level)
+        half = start + (stop - start) / 2
+        windowed = windowed.replace(frames=(start, *(half + step * i for i in range(-4, 5))))
+    data = generate(windowed, 2, resolution, seed, progress=False)[1:]  # sample 0 would be measured against a refined twin
+    first = 0 if problem.time is None else 1
+    fields = {n: (a[...] if problem.time is None else a[:, first:]).astype(np.float64) for n, a in data.fields.items()}
+    inputs = {n: a[...].astype(np.float64) for n, a in data.inputs.items()}
+    for name, find in problem.auxiliary.items():
+        fields[name] = find(fields, data.grid)
+    times = None if problem.time is None else data.times[first:]
+
+    def relative(equation: Equation) -> float:
+        own = _as_tuple(equation.residual(fields, data.grid, times, data.parameters, inputs, scheme))
+        return max(_rms(r) / s for r, s in zip(own, scales, strict=True))
+
+    terms = [_terms(left, right) for left, right in problem.equation.sides]
+    scales = [
+        _scale(problem.equation, i, parts, fields, data.grid, times, data.parameters, inputs, scheme)
+        for i, parts in enumerate(terms)
+    ]
+    flipped = {}
+    for i, parts in enumerate(terms):
+        for part in parts:
+            sides = [(left - right, sympy.Integer(0)) for left, right in problem.equation.sides]
+            sides[i] = (sides[i][0] - 2 * part, sympy.Integer(0))
+            flipped[str(part)] = relative(_with_sides(problem.equation, sides))
+    return relative(problem.equation), flipped
+
+
+def _scale(equation: Equation, i: int, parts: list, fields: dict, grid: Grid, times, parameters, inputs, scheme: str) -> float:
+    """Root of the summed squares of the terms of equation i: what a residual is compared with."""
+    total = 0.0
+    for part in parts:
+        sides = [(sympy.Integer(0), sympy.Integer(0))] * len(equation.sides)
+        sides[i] = (part, sympy.Integer(0))
+        total += _rms(_as_tuple(_with_sides(equation, sides).residual(fields, grid, times, parameters, inputs, scheme))[i]) ** 2
+    return max(np.sqrt(total), 1e-300)
+
+
+def _terms(left: sympy.Expr, right: sympy.Expr) -> list[sympy.Expr]:
+    return list(sympy.Add.make_args(sympy.expand(left - right)))
+
+
+def _with_sides(equation: Equation, sides: list) -> Equation:
+    """A copy with other sides (and the same names)."""
+    other = object.__new__(Equation)
+    other.names, other.sides = equation.names, tuple(sides)
+    return other
+
+
+def _as_tuple(value) -> tuple:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.abs(values) ** 2)))
+
+
+def _distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Relative L2 distance."""
+    return float(np.linalg.norm(np.asarray(a, float) - b) / max(np.linalg.norm(b), 1e-300))
