@@ -8,6 +8,7 @@ import sympy
 from sympy.core.function import AppliedUndef
 
 from pdes import grammar
+from pdes.printing import MathPrinter, TextPrinter
 from solvers.errors import SettingError
 from solvers.grid import Grid
 
@@ -123,7 +124,7 @@ class Equation:
 
     @cached_property
     def _text(self) -> str:
-        printer = grammar.TextPrinter(self.unknowns)
+        printer = TextPrinter(self.unknowns)
         return "; ".join(f"{printer.doprint(left)} = {printer.doprint(right)}" for left, right in self.sides)
 
     def __repr__(self) -> str:
@@ -148,7 +149,7 @@ class Equation:
         >>> Equation("u_t = nu*u_xx - u*u_x").latex()
         'u_{t} = \\nu u_{xx} - u u_{x}'
         """
-        printer = grammar.MathPrinter()
+        printer = MathPrinter()
         return r" \\ ".join(f"{printer.doprint(left)} = {printer.doprint(right)}" for left, right in self.sides)
 
     def _repr_latex_(self) -> str:
@@ -233,6 +234,6 @@ def _from_sympy(equations: Sequence[sympy.Basic]) -> str:
     differentiated = {
         d.expr for equation in equations for d in equation.atoms(sympy.Derivative) if isinstance(d.expr, AppliedUndef)
     }
-    printer = grammar.TextPrinter(tuple(field.func.__name__ for field in timed or differentiated or fields))
+    printer = TextPrinter(tuple(field.func.__name__ for field in timed or differentiated or fields))
     numbers = {n: sympy.Rational(str(n)) for equation in equations for n in equation.atoms(sympy.Float)}
     return "; ".join(" = ".join(printer.doprint(side.xreplace(numbers)) for side in equation.args) for equation in equations)

@@ -164,7 +164,7 @@ class Problem:
                 raise SettingError(
                     given=f"{kind} {sorted(given) or 'none'} for equation {self.equation}",
                     needed=f"{kind} {sorted(needed) or 'none'}",
-                    remedy=f"Missing: {sorted(needed - given) or 'nothing'}; without a place: {sorted(given - needed) or 'nothing'}.",
+                    remedy=f"Missing: {sorted(needed - given) or 'none'}; without a place: {sorted(given - needed) or 'none'}.",
                 )
 
     # -- grids and times ----------------------------------------------------------------------------------------------

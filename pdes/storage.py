@@ -47,11 +47,78 @@ def chunk_shape(shape: tuple[int, ...], dims: tuple[str, ...], itemsize: int) ->
     return tuple(int(n) for n in chunk)
 
 
+class _Sink:
+    """The file that HDF5 writes to. HDF5 cannot survive a full disk: its handle stays broken and the process crashes later.
+
+    So the first failed write is remembered, what comes after is kept in memory, and HDF5 closes in peace; `check` raises.
+    """
+
+    def __init__(self, raw):
+        self.raw, self.error, self.kept, self.at = raw, None, [], 0
+
+    def check(self) -> None:
+        """Raise the error of the first write that failed."""
+        if self.error is not None:
+            raise self.error
+
+    def write(self, data) -> int:
+        data = bytes(data)
+        if self.error is None:
+            try:
+                self.raw.seek(self.at)
+                done = 0
+                while done < len(data):
+                    done += self.raw.write(data[done:])
+            except OSError as error:
+                self.error = error
+        if self.error is not None:
+            self.kept.append((self.at, data))
+        self.at += len(data)
+        return len(data)
+
+    def read(self, size: int) -> bytes:
+        buffer = bytearray(size)
+        self.readinto(memoryview(buffer))
+        return bytes(buffer)
+
+    def readinto(self, buffer) -> int:
+        self.raw.seek(self.at)
+        found = bytearray(self.raw.read(len(buffer)).ljust(len(buffer), b"\0"))
+        for start, data in self.kept:
+            low, high = max(start, self.at), min(start + len(data), self.at + len(buffer))
+            if low < high:
+                found[low - self.at : high - self.at] = data[low - start : high - start]
+        buffer[:] = found
+        self.at += len(buffer)
+        return len(buffer)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self.at = {0: 0, 1: self.at, 2: self._end()}[whence] + offset
+        return self.at
+
+    def _end(self) -> int:
+        return max([self.raw.seek(0, 2), *(start + len(data) for start, data in self.kept)])
+
+    def tell(self) -> int:
+        return self.at
+
+    def truncate(self, size: int) -> int:
+        if self.error is None:
+            try:
+                self.raw.truncate(size)
+            except OSError as error:
+                self.error = error
+        return size
+
+    def flush(self) -> None:
+        """Nothing is buffered."""
+
+
 class Writer:
     """Writes one dataset file block by block; use inside `writing`."""
 
-    def __init__(self, handle, n_samples: int, compression: int | None):
-        self.handle, self.n, self.compression = handle, n_samples, compression
+    def __init__(self, handle, n_samples: int, compression: int | None, sink: _Sink):
+        self.handle, self.n, self.compression, self.sink = handle, n_samples, compression, sink
 
     def create(self, path: str, shape: tuple[int, ...], dtype, dims: tuple[str, ...], attrs: Mapping | None = None):
         """Make an empty dataset at `path`."""
@@ -70,6 +137,7 @@ class Writer:
         """Write rows from `start` on."""
         if len(values):
             self.handle[path][start : start + len(values)] = values
+            self.sink.check()
 
     def order(self, paths: list[str]):
         """Record the order of names, which HDF5 would sort: it is the order of channels in learning."""
@@ -128,8 +196,11 @@ def writing(path: str | Path, n_samples: int, needed_bytes: int = 0, compression
     import h5py
 
     require_space(path, needed_bytes)
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as handle:
-        yield Writer(handle, n_samples, compression)
+    with atomic_path(path) as temporary, open(temporary, "w+b", buffering=0) as raw:
+        sink = _Sink(raw)
+        with h5py.File(sink, "w") as handle:
+            yield Writer(handle, n_samples, compression, sink)
+        sink.check()
 
 
 def attributes(array: LazyArray, grid: Grid) -> dict:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import sympy
 from sympy.core.function import AppliedUndef
 
-from pdes.grammar import FUNCTIONS, TextPrinter
+from pdes.grammar import FUNCTIONS
+from pdes.printing import TextPrinter
 from solvers.errors import SettingError
 
 _BINARY = {"add": "+", "mul": "*", "pow": "^"}

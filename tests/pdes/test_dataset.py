@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pdes import Box, Dataset, Periodic
+from pdes import Box, Dataset, Periodic, storage
 from pdes.arrays import LazyArray
 from solvers.errors import DataError, GridError, MissingPackage, SettingError
 from solvers.files import DiskFull
@@ -315,3 +315,35 @@ def test_lazy_arrays_of_memory_are_views_until_sliced():
     np.testing.assert_array_equal(lazy[...], values[::-1, 1::2])
     np.testing.assert_array_equal(lazy[::-1, ::-1], values[:, 1::2][:, ::-1])
     assert lazy.nbytes == 4 * 3 * values.itemsize
+
+
+class _SmallDisk:
+    """A file on a disk of `room` bytes."""
+
+    def __init__(self, raw, room):
+        self.raw, self.room = raw, room
+
+    def __getattr__(self, name):
+        return getattr(self.raw, name)
+
+    def write(self, data):
+        if self.raw.tell() + len(data) > self.room:
+            raise OSError(28, "No space left on device")
+        return self.raw.write(data)
+
+
+@pytest.mark.parametrize("room", [100, 3000, 20_000, 60_000])
+def test_hdf5_outlives_a_full_disk(tmp_path, monkeypatch, room):
+    # Left to itself, HDF5 cannot close a file on a full disk, and crashes the process at its next use.
+    make = storage._Sink.__init__
+    with monkeypatch.context() as patch:
+        patch.setattr(storage._Sink, "__init__", lambda self, raw: make(self, _SmallDisk(raw, room)))
+        with pytest.raises(DiskFull, match=r"disk full while writing .*u\.h5"):
+            make_large().save(tmp_path / "u.h5")
+    assert os.listdir(tmp_path) == []
+    assert make_large().save(tmp_path / "u.h5").fingerprint() == make_large().fingerprint()
+
+
+def make_large():
+    values = np.random.default_rng(7).standard_normal((40, 32, 32))
+    return Dataset(fields={"u": values}, grid=Periodic(x=(0, 1), y=(0, 1)).grid(32), quality={"steps": np.arange(40)})

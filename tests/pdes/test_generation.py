@@ -260,7 +260,7 @@ def test_failed_solves_are_redrawn_and_recorded(tmp_path):
 
 
 def test_hopeless_samples_are_an_error():
-    with pytest.raises(SolverError, match="sample 0 of problem 'quick', failing for 8 draws in a row.*BLOW_UP"):
+    with pytest.raises(SolverError, match=r"sample 0 of problem 'quick', failing for 8 draws in a row.*BLOW_UP"):
         pdes.generate(quick(fails_above=-np.inf), 4, 16, seed=7, progress=False)
 
 
@@ -275,7 +275,7 @@ def test_full_disk_keeps_finished_parts(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(np, "savez", full)
-        with pytest.raises(DiskFull, match="disk full while writing .*chunk-000002"):
+        with pytest.raises(DiskFull, match=r"disk full while writing .*chunk-000002"):
             pdes.generate(quick(), 16, 16, seed=7, path=tmp_path / "u.h5", progress=False)
     assert len(list((tmp_path / "u.h5.partial").iterdir())) == 3  # two parts and the record of the job
     pdes.generate(quick(), 16, 16, seed=7, path=tmp_path / "u.h5", progress=False)

@@ -1,0 +1,79 @@
+"""From an equation to the callables of the exponential integrator, and solves of user-typed equations."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pdes import Equation, Periodic
+from pdes.semilinear import Linear, Nonlinear, dealiasing
+from solvers.precision import in_float64
+
+
+@in_float64
+def rate(equation, grid, fields, parameters):
+    """L u + N(u) on points, through the callables; one array per unknown."""
+    d, axes = grid.dimension, tuple(range(-grid.dimension, 0))
+    waves = [np.fft.fftfreq(a.size, a.spacing) for a in grid.axes[:-1]] + [
+        np.fft.rfftfreq(grid.axes[-1].size, grid.axes[-1].spacing)
+    ]
+    k = tuple(jnp.asarray(2 * np.pi * w.reshape([-1 if i == j else 1 for j in range(d)])) for i, w in enumerate(waves))
+    hats = [jnp.fft.rfftn(jnp.asarray(fields[name]), axes=axes) for name in equation.unknowns]
+    u = hats[0] if len(hats) == 1 else jnp.stack(hats, axis=-1)
+    total = Linear(equation)(k, parameters) * u + Nonlinear(equation, grid)(u, k, parameters)
+    parts = [total] if len(hats) == 1 else list(jnp.moveaxis(total, -1, 0))
+    return [np.asarray(jnp.fft.irfftn(part, s=grid.shape, axes=axes)) for part in parts]
+
+
+GRID = Periodic(x=(0, 1)).grid(64)
+X = 2 * np.pi * GRID.coordinates()[0]
+U, V = np.sin(X) + 0.3 * np.cos(2 * X), np.cos(X)
+DU = 2 * np.pi * (np.cos(X) - 0.6 * np.sin(2 * X))
+DDU = 4 * np.pi**2 * (-np.sin(X) - 1.2 * np.cos(2 * X))
+DDDU = 8 * np.pi**3 * (-np.cos(X) + 2.4 * np.sin(2 * X))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("u_t = nu*u_xx - u*u_x", 0.1 * DDU - U * DU),
+        ("u_t = u_xxx - 6*u*u_x + nu", DDDU - 6 * U * DU + 0.1),
+        ("2*u_t = nu*u_x^2 + 2*u^3 - sin(u)", 0.05 * DU**2 + U**3 - np.sin(U) / 2),
+        ("u_t = dx(u*u_x) + f(x)*u + nu*u_xx", DU**2 + U * DDU + np.cos(3 * X) * U + 0.1 * DDU),
+        ("u_t = nu*u_xx + exp(-x)*cos(2*pi*x)", 0.1 * DDU + np.exp(-X / (2 * np.pi)) * np.cos(X)),
+        ("u_t = nu*lap(u^3 - u)", 0.1 * (3 * U**2 * DDU + 6 * U * DU**2 - DDU)),
+    ],
+)
+def test_rates_of_scalar_equations(text, expected):
+    (found,) = rate(Equation(text, dimension=1), GRID, {"u": U}, {"nu": 0.1, "field f": np.cos(3 * X)})
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def test_rates_of_systems():
+    found = rate(Equation("u_t = nu*u_xx + v_x - v; v_t = u*v + u_x"), GRID, {"u": U, "v": V}, {"nu": 0.1})
+    np.testing.assert_allclose(found[0], 0.1 * DDU - 2 * np.pi * np.sin(X) - V, atol=1e-10)
+    np.testing.assert_allclose(found[1], U * V + DU, atol=1e-10)
+
+
+def test_rates_in_two_dimensions():
+    grid = Periodic(x=(0, 1), y=(0, 2)).grid((32, 24))
+    x, y = (2 * np.pi * c for c in grid.mesh())
+    u = np.sin(x) * np.cos(y)
+    ux, uy, lap = 2 * np.pi * np.cos(x) * np.cos(y), -2 * np.pi * np.sin(x) * np.sin(y), -8 * np.pi**2 * u
+    (found,) = rate(
+        Equation("u_t = nu*lap(u) - u*u_x - c*u*u_y - dot(grad(u), grad(u))"), grid, {"u": u}, {"nu": 0.1, "c": 2.0}
+    )
+    np.testing.assert_allclose(found, 0.1 * lap - u * ux - 2 * u * uy - ux**2 - uy**2, atol=1e-10)
+
+
+def test_callables_are_equal_for_equal_equations():
+    a, b = Equation("u_t = nu*u_xx - u*u_x"), Equation("u_t = -u_x*u + u_xx*nu")
+    assert (Linear(a), Nonlinear(a, GRID)) == (Linear(b), Nonlinear(b, GRID))
+    assert len({Nonlinear(a, GRID), Nonlinear(b, GRID)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [("u_t = u_xx", 1), ("u_t = u_xx - u*u_x", 2 / 3), ("u_t = u_xx + u - u^3", 1 / 2), ("u_t = u_xx + sin(u)", 2 / 3)],
+)
+def test_dealiasing_follows_the_degree(text, kept):
+    assert dealiasing(Equation(text)) == pytest.approx(kept)
