@@ -319,3 +319,15 @@ def test_importing_is_light():
     assert callable(pdes.generate)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = pdes.nothing
+
+
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+def test_a_dask_client_gives_the_same_samples():
+    distributed = pytest.importorskip("distributed")
+    with distributed.Client(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None) as client:
+        data = pdes.generate(quick(), 10, 16, seed=7, workers=client, progress=False)
+        with pytest.raises(SolverError, match="failing for 8 draws"):
+            pdes.generate(quick(fails_above=-np.inf), 8, 16, seed=7, workers=client, progress=False)
+    assert_same(data, pdes.generate(quick(), 10, 16, seed=7, progress=False))
