@@ -6,9 +6,10 @@ Coordinates are data; the page supplies the classes `axis grid tick label` and c
 import html
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 WIDTH, HEIGHT = 560, 340
 LEFT, RIGHT, TOP, BOTTOM = 62, 16, 14, 46
@@ -25,13 +26,13 @@ class Series:
     """
 
     name: str
-    x: Sequence[float]
-    y: Sequence[float]
+    x: ArrayLike
+    y: ArrayLike
     color: str = "var(--c0)"
     kind: str = "line"
     low: Sequence[float] = ()
     high: Sequence[float] = ()
-    labels: Sequence[str] = field(default_factory=tuple)
+    labels: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ def _draw(s: Series, x: np.ndarray, y: np.ndarray, keep: np.ndarray, across: Sca
                     f"<line x1='{px[j]:.1f}' x2='{px[j]:.1f}' y1='{up(s.low[i]):.1f}' y2='{up(s.high[i]):.1f}' "
                     f"stroke='{s.color}' stroke-width='1.5'/>"
                 )
-            text = s.labels[i] if len(s.labels) else s.name
+            text = str(s.labels[i]) if len(s.labels) else s.name
             note = f"<title>{html.escape(text)}: {x[j]:.3g}, {y[j]:.3g}</title>"
             parts.append(
                 f"<circle cx='{px[j]:.1f}' cy='{py[j]:.1f}' r='5.5' fill='{s.color}'>{note}</circle>"

@@ -272,12 +272,10 @@ def prolong(values: np.ndarray, coarse: Grid, fine: Grid) -> np.ndarray:
 def _weights(coarse: Axis, fine: Axis) -> np.ndarray:
     """(fine, coarse) matrix of the interpolation along one axis."""
     if coarse.kind == "periodic":
-        import scipy.fft
-
-        spectrum = scipy.fft.rfft(np.eye(coarse.size), axis=0)
+        spectrum = np.fft.rfft(np.eye(coarse.size), axis=0)
         if coarse.size % 2 == 0:
             spectrum[-1] *= 0.5  # the Nyquist mode is shared between its two signs
-        return scipy.fft.irfft(spectrum, n=fine.size, axis=0) * (fine.size / coarse.size)
+        return np.fft.irfft(spectrum, n=fine.size, axis=0) * (fine.size / coarse.size)
     from scipy.interpolate import make_interp_spline
 
     points, values = _extended(coarse)
