@@ -16,6 +16,7 @@ evaluated on a finer grid that contains its points.
 
 import dataclasses
 from dataclasses import dataclass
+from functools import lru_cache
 from math import pi, prod, sqrt
 
 import numpy as np
@@ -114,14 +115,8 @@ class GaussianField(FieldLaw):
         return (len(_orders(self.basis or "periodic", self.modes)),) * len(self.extent)
 
     def scales(self) -> np.ndarray:
-        """Standard deviation of each coefficient (times its basis function), shape `latent_shape`."""
-        basis = self.basis or "periodic"
-        factor = 2 * pi if basis == "periodic" else pi
-        squares = [(factor * _orders(basis, self.modes) / (stop - start)) ** 2 for start, stop in self.extent]
-        total = sum(np.meshgrid(*squares, indexing="ij"))
-        with np.errstate(divide="ignore"):
-            scales = self.amplitude * (total + self.tau**2) ** (-self.alpha / 2) / sqrt(prod(b - a for a, b in self.extent))
-        return np.where(total == 0, 0.0, scales)
+        """Standard deviation of each coefficient (times its basis function), shape `latent_shape`; do not write to it."""
+        return _scales(self)
 
     @property
     def variance(self) -> float:
@@ -285,6 +280,19 @@ def fourier_series(modes: int = 5, maximum: float | None = None, offset: float =
 def constant(value: float) -> ConstantField:
     """The same value everywhere."""
     return ConstantField(float(value))
+
+
+@lru_cache(maxsize=8)
+def _scales(law: GaussianField) -> np.ndarray:
+    basis = law.basis or "periodic"
+    factor = 2 * pi if basis == "periodic" else pi
+    squares = [(factor * _orders(basis, law.modes) / (stop - start)) ** 2 for start, stop in law.extent]
+    total = sum(np.meshgrid(*squares, indexing="ij"))
+    with np.errstate(divide="ignore"):
+        scales = law.amplitude * (total + law.tau**2) ** (-law.alpha / 2) / sqrt(prod(b - a for a, b in law.extent))
+    scales = np.where(total == 0, 0.0, scales)
+    scales.flags.writeable = False
+    return scales
 
 
 def _orders(basis: str, modes: int) -> np.ndarray:

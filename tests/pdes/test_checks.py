@@ -79,5 +79,5 @@ class Stuck(pdes.random_fields.GaussianField):
 
 
 def test_a_law_without_randomness_fails():
-    with pytest.raises(CheckFailure, match="'inputs.f' does not depend on the sample"):
+    with pytest.raises(CheckFailure, match=r"'inputs\.f' does not depend on the sample"):
         check_problem(pdes.get("poisson_dirichlet", inputs={"f": Stuck(3, 2, modes=8)}))
