@@ -7,6 +7,7 @@ they need when they run, so that `sciml --help` loads neither torch nor JAX.
 
 import functools
 import inspect
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -256,6 +257,8 @@ def evaluate(
     sciml evaluate mgno.safetensors test.h5 --json scores.json --html report.html
     """
     import sciml
+    from sciml.comparison import standing_lines
+    from sciml.environment import environment
     from sciml.listing import report_table
 
     dataset = sciml.Dataset.open(data)
@@ -263,13 +266,18 @@ def evaluate(
     console = out()
     with console.status("evaluating"):
         contestants: dict[str, Any] = {label: sciml.load(path) for label, path in _labels(models).items()}
+        rungs: dict[str, Any] = {}
         if coarsen:
             from sciml.operators.classical import ladder
 
             first = next(iter(contestants.values())).bound_signature
-            contestants |= ladder(dataset, coarsen, first)
-        report = sciml.evaluate(contestants, dataset, task=task, timing=timing)
+            rungs = ladder(dataset, coarsen, first)
+        report = sciml.evaluate({**contestants, **rungs}, dataset, task=task, timing=timing)
+    command = shlex.join(["sciml", *sys.argv[1:]])
+    report.notes.update(classical=list(rungs), command=command, environment=environment())
     console.print(report_table(report))
+    for line in standing_lines(report):
+        console.print(escape(line))
     if json is not None:
         report.save(json)
         console.print(f"wrote [bold]{escape(str(json))}[/]")

@@ -28,7 +28,8 @@ class Standing:
     sharper : classical error at equal time over the operator's; above 1 the operator wins. None when no rung is that fast.
     break_even : solves after which data and training are repaid; None for never.
     beaten_by : a rung that is both faster and more accurate, or None.
-    invested : seconds spent on training and its labels.   classical_seconds : per sample, at equal error.
+    invested : seconds spent on training and its labels; None when the training time is not known.
+    classical_seconds : per sample, at equal error.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Standing:
     sharper: float | None
     break_even: float | None
     beaten_by: str | None
-    invested: float = 0.0
+    invested: float | None = None
     classical_seconds: float = 0.0
 
 
@@ -88,7 +89,7 @@ class Front:
 def compare(
     report: Report, classical: Sequence[str], *, label_seconds: float | None = None, train_samples: int = 0
 ) -> list[Standing]:
-    """Standing of every other contestant of a report that was trained, most accurate first.
+    """Standing of every other contestant of a report, most accurate first.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ def compare(
     train_samples : labels that the training used.
     """
     rungs = [report[name] for name in classical]
-    learned = [s for s in report.scores if s.name not in classical and s.seconds_single and s.training_seconds is not None]
+    learned = [s for s in report.scores if s.name not in classical and s.seconds_single]
     if not rungs or any(not r.seconds_single for r in rungs):
         return []
     standings = [_standing(score, rungs, label_seconds, train_samples) for score in learned]
@@ -116,7 +117,8 @@ def _standing(score: Score, rungs: list[Score], label_seconds: float | None, tra
             options.append((needed / mine, bound, front.error_within(mine), mine, words, needed, times))
     faster, bound, reached, mine, words, needed, times = max(options, key=lambda o: o[0])  # the operator's better side
     error = error_of(score)
-    invested = (score.training_seconds or 0.0) + train_samples * (label_seconds or 0.0)
+    invested = None if score.training_seconds is None else score.training_seconds + train_samples * (label_seconds or 0.0)
+    repaid = needed > mine and bound != "at most"
     better = [(e, r.name) for r, t in zip(rungs, times, strict=True) if t < mine and (e := error_of(r)) < error]
     return Standing(
         name=score.name,
@@ -126,7 +128,7 @@ def _standing(score: Score, rungs: list[Score], label_seconds: float | None, tra
         faster=faster,
         faster_bound=bound,
         sharper=None if reached is None else reached / error,
-        break_even=invested / (needed - mine) if needed > mine and bound != "at most" else None,
+        break_even=invested / (needed - mine) if invested is not None and repaid else None,
         beaten_by=min(better)[1] if better else None,
         invested=invested,
         classical_seconds=needed,
@@ -168,6 +170,18 @@ def verdicts(standings: Sequence[Standing], report: Report) -> list[str]:
             f"({percent(floor)}): differences down there are not a ranking."
         )
     return lines
+
+
+def standings_of(report: Report) -> list[Standing]:
+    """`compare` with what `report.notes` records: "classical", "label_seconds", "train_samples"."""
+    notes = report.notes
+    samples = notes.get("train_samples", 0)
+    return compare(report, classical_names(report), label_seconds=notes.get("label_seconds"), train_samples=samples)
+
+
+def standing_lines(report: Report) -> list[str]:
+    """The verdict on a report that has the classical solver in it; empty otherwise."""
+    return verdicts(standings_of(report), report)
 
 
 def percent(error: float) -> str:

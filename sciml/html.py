@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sciml.charts import Level, Series, chart
-from sciml.comparison import Standing, classical_names, compare, error_of, milliseconds, percent, verdicts
+from sciml.comparison import Standing, classical_names, error_of, milliseconds, percent, standings_of, verdicts
 from sciml.history import History
 from sciml.html_style import STYLE, tabs
 from sciml.panels import Colours, colours_for, picture
@@ -50,12 +50,7 @@ def write_report(
 def page(report: Report, histories: Mapping[str, History], title: str, intro: str = "") -> str:
     """The page as text."""
     classical = classical_names(report)
-    standings = compare(
-        report,
-        classical,
-        label_seconds=report.notes.get("label_seconds"),
-        train_samples=report.notes.get("train_samples", 0),
-    )
+    standings = standings_of(report)
     colours = _colours(report.scores, classical)
     sections = [
         f"<h1>{html.escape(title)}</h1><p class='lead'>{html.escape(intro or _subject(report))}</p>",
@@ -132,7 +127,7 @@ def _standing_cells(standing: Standing | None) -> list[str]:
     if standing is None:
         return ["–", "–"]
     sign = {"": "", "at most": "≤ ", "at least": "≥ "}[standing.faster_bound]
-    if standing.faster_bound == "at most":
+    if standing.faster_bound == "at most" or standing.invested is None:
         repaid = "–"
     else:
         repaid = "never" if standing.break_even is None else f"{standing.break_even:,.0f} solves"
@@ -304,14 +299,14 @@ def _spread_chart(report: Report, colours: Mapping[str, str], classical: Sequenc
 
 
 def _budget_chart(standings: Sequence[Standing], colours: Mapping[str, str]) -> str:
-    comparable = [s for s in standings if s.faster_bound != "at most" and s.invested > 0]
+    comparable = [s for s in standings if s.faster_bound != "at most" and s.invested]
     if not comparable:
         return ""
     last = max([1e5, *(10 * s.break_even for s in comparable if s.break_even is not None)])
     solves = np.geomspace(1, last, 40)
     series = []
     for s in comparable:
-        series.append(Series(s.name, solves, s.invested + s.seconds * solves, colours[s.name]))
+        series.append(Series(s.name, solves, (s.invested or 0.0) + s.seconds * solves, colours[s.name]))
         series.append(Series("", solves, s.classical_seconds * solves, colours[s.name], "dashed"))
     drawing = chart(series, x_label="number of solves", y_label="total seconds", x_log=True)
     caption = "Solid: data, training and inference. Dashed: the classical solver at that operator's accuracy."
