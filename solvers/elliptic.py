@@ -35,7 +35,9 @@ class Poisson:
         if self.operator not in ("stencil", "spectral"):
             raise SettingError(given=f"operator={self.operator!r}", needed="'stencil' or 'spectral'", remedy="Change it.")
         if self.operator == "spectral" and not self.grid.is_periodic:
-            raise SettingError(given="operator='spectral' with walls", needed="a periodic grid", remedy="Use operator='stencil'.")
+            raise SettingError(
+                given="operator='spectral' with walls", needed="a periodic grid", remedy="Use operator='stencil'."
+            )
         for axis in self.grid.axes:
             basis(axis)
 
@@ -109,7 +111,9 @@ def face_coefficients(a: np.ndarray, grid: Grid) -> list[np.ndarray]:
     """Per axis, a / h^2 at the n + 1 faces of each line of cells, walls included."""
     for axis in grid.axes:
         if axis.kind not in ("cell", "periodic"):
-            raise SettingError(given=f"axis {axis.name!r} of kind {axis.kind!r}", needed="cells (or periodic)", remedy="Use a cell grid.")
+            raise SettingError(
+                given=f"axis {axis.name!r} of kind {axis.kind!r}", needed="cells (or periodic)", remedy="Use a cell grid."
+            )
     faces = []
     for i, axis in enumerate(grid.axes):
         b = np.moveaxis(a, i + 1, -1)
@@ -118,7 +122,10 @@ def face_coefficients(a: np.ndarray, grid: Grid) -> list[np.ndarray]:
             seam = 2 * b[..., :1] * b[..., -1:] / (b[..., :1] + b[..., -1:])
             ends = [seam, seam]
         else:
-            ends = [2 * b[..., e] if side == "dirichlet" else 0 * b[..., e] for side, e in zip(axis.boundary, ([0], [-1]), strict=True)]
+            ends = [
+                2 * b[..., e] if side == "dirichlet" else 0 * b[..., e]
+                for side, e in zip(axis.boundary, ([0], [-1]), strict=True)
+            ]
         faces.append(np.moveaxis(np.concatenate([ends[0], inner, ends[1]], -1), -1, i + 1) / axis.spacing**2)
     return faces
 
@@ -204,7 +211,9 @@ def eigenvalues(grid: Grid, operator: str = "stencil") -> np.ndarray:
             angle = 2 * np.pi * k / n
         else:
             angle = {
-                ("dst", 1): np.pi * np.arange(1, (n - 1 if axis.kind == "node" else n + 1)) / (n - 1 if axis.kind == "node" else n + 1),
+                ("dst", 1): np.pi
+                * np.arange(1, (n - 1 if axis.kind == "node" else n + 1))
+                / (n - 1 if axis.kind == "node" else n + 1),
                 ("dct", 1): np.pi * np.arange(n) / max(n - 1, 1),
                 ("dst", 2): np.pi * np.arange(1, n + 1) / n,
                 ("dct", 2): np.pi * np.arange(n) / n,
@@ -226,7 +235,9 @@ def check_samples(values: np.ndarray, grid: Grid, what: str) -> None:
         )
     bad = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))
     if bad.size:
-        raise DataError(given=f"{what} with NaN or infinity in sample {bad[0]}", needed="finite values", remedy="Mend that sample.")
+        raise DataError(
+            given=f"{what} with NaN or infinity in sample {bad[0]}", needed="finite values", remedy="Mend that sample."
+        )
 
 
 def _walls_are_points(axis: Axis) -> bool:

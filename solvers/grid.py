@@ -53,9 +53,13 @@ class Axis:
                 remedy="Give walls a condition such as 'dirichlet', or make the axis periodic.",
             )
         if self.size < 1 or (self.kind == "node" and self.size < 2):
-            raise GridError(given=f"{self.size} points on axis {self.name!r}", needed="at least 1 (2 for nodes)", remedy="Enlarge the grid.")
+            raise GridError(
+                given=f"{self.size} points on axis {self.name!r}", needed="at least 1 (2 for nodes)", remedy="Enlarge the grid."
+            )
         if not self.stop > self.start:
-            raise SettingError(given=f"axis {self.name!r} from {self.start} to {self.stop}", needed="start < stop", remedy="Swap them.")
+            raise SettingError(
+                given=f"axis {self.name!r} from {self.start} to {self.stop}", needed="start < stop", remedy="Swap them."
+            )
 
     @property
     def length(self) -> float:
@@ -65,7 +69,10 @@ class Axis:
     @property
     def spacing(self) -> float:
         """Distance between neighbouring points."""
-        return self.length / {"periodic": self.size, "node": self.size - 1, "cell": self.size, "interior": self.size + 1}[self.kind]
+        return (
+            self.length
+            / {"periodic": self.size, "node": self.size - 1, "cell": self.size, "interior": self.size + 1}[self.kind]
+        )
 
     def coordinates(self) -> np.ndarray:
         """Positions of the points, (size,) float64."""
@@ -88,10 +95,21 @@ class Grid:
     def __post_init__(self):
         object.__setattr__(self, "axes", tuple(self.axes))
         if not 1 <= len(self.axes) <= 3:
-            raise GridError(given=f"{len(self.axes)} axes", needed="1 to 3", remedy="Describe space only; time is not an axis of a grid.")
+            raise GridError(
+                given=f"{len(self.axes)} axes", needed="1 to 3", remedy="Describe space only; time is not an axis of a grid."
+            )
 
     @classmethod
-    def box(cls, kind: str, size: int | tuple[int, ...], *, dimension: int | None = None, start=0.0, stop=1.0, boundary: str | None = None):
+    def box(
+        cls,
+        kind: str,
+        size: int | tuple[int, ...],
+        *,
+        dimension: int | None = None,
+        start=0.0,
+        stop=1.0,
+        boundary: str | None = None,
+    ):
         """Same kind and condition on every axis; `size`, `start`, `stop` are scalars or one value per axis."""
         dimension = dimension or max((len(v) for v in (size, start, stop) if isinstance(v, (tuple, list))), default=1)
         spread = lambda v: tuple(v) if isinstance(v, (tuple, list)) else (v,) * dimension  # noqa: E731
@@ -141,7 +159,9 @@ class Grid:
         """The same domain at another resolution."""
         shape = (shape,) * self.dimension if isinstance(shape, int) else tuple(shape)
         if len(shape) != self.dimension:
-            raise GridError(given=f"shape {shape}", needed=f"{self.dimension} sizes ({', '.join(self.names)})", remedy="Pass one per axis.")
+            raise GridError(
+                given=f"shape {shape}", needed=f"{self.dimension} sizes ({', '.join(self.names)})", remedy="Pass one per axis."
+            )
         return Grid(tuple(replace(axis, size=int(n)) for axis, n in zip(self.axes, shape, strict=True)))
 
     def to_json(self) -> list[dict]:

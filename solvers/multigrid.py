@@ -52,7 +52,9 @@ class Diffusion:
         if self.method not in METHODS:
             raise SettingError(given=f"method={self.method!r}", needed=f"one of {METHODS}", remedy="Change it.")
         if not 0 < self.tolerance < 1 or self.max_iterations < 1 or self.sweeps < 1:
-            raise SettingError(given=f"{self}", needed="tolerance in (0, 1), max_iterations and sweeps >= 1", remedy="Change them.")
+            raise SettingError(
+                given=f"{self}", needed="tolerance in (0, 1), max_iterations and sweeps >= 1", remedy="Change them."
+            )
 
     def solve(self, a: np.ndarray, f: np.ndarray | float = 1.0) -> Result:
         """u, (sample, *cells), for coefficients a > 0, (sample, *cells), and right-hand side f: a number, (*cells) or like a.
@@ -68,7 +70,9 @@ class Diffusion:
         check_samples(a, self.grid, "coefficient a")
         bad = np.flatnonzero(~(a > 0).reshape(len(a), -1).all(axis=1))
         if bad.size:
-            raise DataError(given=f"a coefficient that is not positive in sample {bad[0]}", needed="a > 0 everywhere", remedy="Mend it.")
+            raise DataError(
+                given=f"a coefficient that is not positive in sample {bad[0]}", needed="a > 0 everywhere", remedy="Mend it."
+            )
         f = np.broadcast_to(np.asarray(f, np.float64), a.shape)
         check_samples(f, self.grid, "right-hand side f")
         if self.is_singular:
@@ -194,7 +198,8 @@ class Level:
         self.faces, self.grid = faces, grid
         self.pairs: tuple[bool, ...] = ()
         self.diagonal = sum(
-            face[_cut(i, grid, 0, n)] + face[_cut(i, grid, 1, n + 1)] for i, (face, n) in enumerate(zip(faces, grid.shape, strict=True))
+            face[_cut(i, grid, 0, n)] + face[_cut(i, grid, 1, n + 1)]
+            for i, (face, n) in enumerate(zip(faces, grid.shape, strict=True))
         )
         colour = np.indices(grid.shape).sum(0) % 2
         self.inverse = [np.where(colour == c, 1 / self.diagonal, 0.0) for c in (0, 1)]
@@ -217,7 +222,8 @@ class Level:
         """The next grid: faces between coarse cells are means of the fine faces that they consist of."""
         self.pairs = pairs
         axes = tuple(
-            Axis(a.name, a.size // 2 if p else a.size, a.start, a.stop, a.kind, a.boundary) for a, p in zip(self.grid.axes, pairs, strict=True)
+            Axis(a.name, a.size // 2 if p else a.size, a.start, a.stop, a.kind, a.boundary)
+            for a, p in zip(self.grid.axes, pairs, strict=True)
         )
         faces = []
         for i, face in enumerate(self.faces):

@@ -23,7 +23,10 @@ class Outcome(IntEnum):
 
 
 _ADVICE = {
-    Outcome.NOT_CONVERGED: ("the iteration limit was reached", "Raise `max_iterations`, loosen `tolerance`, or check the coefficient."),
+    Outcome.NOT_CONVERGED: (
+        "the iteration limit was reached",
+        "Raise `max_iterations`, loosen `tolerance`, or check the coefficient.",
+    ),
     Outcome.BLOW_UP: ("the solution became infinite or NaN", "Take a smaller time step, a finer grid, or more viscosity."),
     Outcome.STEP_BOUND: ("the time step violates the stability bound", "Take a smaller time step."),
 }

@@ -1,0 +1,201 @@
+"""Exponential Runge-Kutta for u_t = L u + N(u) on periodic boxes: L exact, mode by mode; N pseudo-spectral.
+
+ETDRK4 of Cox and Matthews (J. Comput. Phys. 176, 2002) with coefficients by contour integrals (Kassam and Trefethen, SIAM J.
+Sci. Comput. 26, 2005), and ETDRK2. The coefficients stay complex unless L is real: taking the real part of those of an odd
+derivative lowers the order to one.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from solvers.errors import DataError, SettingError
+from solvers.grid import Grid
+from solvers.precision import jax
+from solvers.result import Outcome, Result
+from solvers.spectral import dealias_mask, wavenumbers
+
+import jax.numpy as jnp  # isort: skip - after solvers.precision, which settles JAX's memory first
+
+CONTOUR = 32  # points of the contour integral, radius 1
+Symbol = Callable[[tuple, Mapping[str, Any]], Any]
+Nonlinear = Callable[[Any, tuple, Mapping[str, Any]], Any]
+
+
+@dataclass(frozen=True)
+class ExponentialRK:
+    """Solver of u_t = L u + N(u), batched over samples, one compiled loop.
+
+    Parameters
+    ----------
+    grid : periodic box in 1-D to 3-D.
+    linear : (k, p) -> symbol of L, broadcastable to (sample, *modes) (systems: (..., component)). k: wavenumbers per axis in
+        the real-FFT layout; p: parameters, those of one number per sample shaped (sample, 1, ...).
+    nonlinear : (u_hat, k, p) -> spectrum of N(u), written in jax.numpy; u_hat (sample, *modes[, component]), without the modes
+        that `dealias` removes (they are removed from the answer too). Both are hashable: compiled loops are kept by them.
+    dt : largest step; each interval between output times is cut into equal steps.
+    order : 4 or 2.
+    dealias : share of the modes of each axis that is kept.
+    dtype : "float64", or "float32" (coefficients are computed in float64 all the same).
+    """
+
+    grid: Grid
+    linear: Symbol
+    nonlinear: Nonlinear
+    dt: float
+    order: int = 4
+    dealias: float = 2 / 3
+    dtype: str = "float64"
+
+    def __post_init__(self):
+        if self.order not in (2, 4) or self.dt is None or not self.dt > 0 or not 0 < self.dealias <= 1:
+            raise SettingError(
+                given=f"order={self.order}, dt={self.dt}, dealias={self.dealias}",
+                needed="order 2 or 4, dt > 0, dealias in (0, 1]",
+                remedy="Change them.",
+            )
+        if self.dtype not in ("float32", "float64"):
+            raise SettingError(given=f"dtype={self.dtype!r}", needed="'float32' or 'float64'", remedy="Change it.")
+
+    def solve(self, initial: np.ndarray, times: np.ndarray, parameters: Mapping[str, Any] | None = None) -> Result:
+        """Fields at `times`, the first of which is the time of `initial`.
+
+        initial : (sample, *space), or (sample, *space, component) for systems.   times : (time,) increasing.
+        parameters : numbers, (sample,), or arrays that broadcast against the fields.
+        Values: (sample, time, *space[, component]). stats: "steps". A solution that leaves the numbers is BLOW_UP.
+        """
+        initial, times = np.asarray(initial, self.dtype), np.asarray(times, np.float64)
+        d = self.grid.dimension
+        if initial.ndim not in (d + 1, d + 2) or initial.shape[1 : d + 1] != self.grid.shape:
+            raise DataError(
+                given=f"an initial field of shape {initial.shape}",
+                needed=f"(sample, {', '.join(map(str, self.grid.shape))}[, component])",
+                remedy="Add the sample axis, or build the solver for this grid.",
+            )
+        if times.ndim != 1 or len(times) < 2 or np.any(np.diff(times) <= 0):
+            raise DataError(
+                given=f"times {times}", needed="at least two increasing numbers", remedy="Start with the initial time."
+            )
+        with jax.enable_x64(self.dtype == "float64"):
+            frames, steps = self._frames(initial, times, self._shaped(parameters or {}, len(initial)))
+        values = np.concatenate([initial[:, None], frames], axis=1)
+        good = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        outcome = np.where(good, int(Outcome.SUCCESS), int(Outcome.BLOW_UP))
+        return Result(values, outcome, {"steps": np.full(len(values), steps)})
+
+    def _shaped(self, parameters: Mapping[str, Any], samples: int) -> dict[str, np.ndarray]:
+        shaped = {}
+        for name, value in parameters.items():
+            value = np.asarray(value)
+            value = value if np.iscomplexobj(value) else value.astype(self.dtype)
+            one_each = value.ndim == 1 and len(value) == samples
+            shaped[name] = value.reshape(-1, *(1,) * self.grid.dimension) if one_each else value
+        return shaped
+
+    def _frames(self, initial, times, parameters):
+        components = initial.ndim == self.grid.dimension + 2
+        k = wavenumbers(self.grid)
+        exact = {n: np.asarray(v, np.complex128 if np.iscomplexobj(v) else np.float64) for n, v in parameters.items()}
+        symbol = np.asarray(self.linear(k, exact))
+        if components and symbol.ndim == self.grid.dimension:  # one symbol for all components
+            symbol = symbol[..., None]
+        symbol = _once(symbol, self.grid.dimension + components)
+        run = _compiled(self.grid, self.nonlinear, self.order, self.dealias, components)
+        intervals = np.diff(times)
+        counts = np.maximum(1, np.ceil(intervals / self.dt * (1 - 1e-12)).astype(int))
+        lengths = intervals / counts
+        state, frames, start = jnp.asarray(initial), [], 0
+        first = True
+        while start < len(intervals):  # runs of equal steps share coefficients and one compiled loop
+            stop = start + 1
+            while (
+                stop < len(intervals)
+                and counts[stop] == counts[start]
+                and np.isclose(lengths[stop], lengths[start], rtol=1e-12)
+            ):
+                stop += 1
+            step = float(np.mean(lengths[start:stop]))
+            coefficients = _coefficients(symbol, step, self.order, self.dtype)
+            state, part = run(state, coefficients, parameters, int(counts[start]), stop - start, first)
+            frames.append(np.moveaxis(np.asarray(part), 0, 1))
+            first, start = False, stop
+        return np.concatenate(frames, axis=1), int(counts.sum())
+
+
+@functools.lru_cache(maxsize=128)
+def _compiled(grid: Grid, nonlinear: Nonlinear, order: int, dealias: float, components: bool):
+    """The loop over output times, for one kind of equation: (state, coefficients, p, steps, frames) -> (state, fields)."""
+    axes = tuple(range(1, grid.dimension + 1))
+    mask_np, k_np = dealias_mask(grid, dealias), wavenumbers(grid)
+    mask_np = mask_np[..., None] if components else mask_np
+
+    @functools.partial(jax.jit, static_argnames=("frames", "first"))
+    def run(state, coefficients, p, steps, frames, first):
+        real = state.dtype if first else state.real.dtype
+        k, mask = tuple(jnp.asarray(row, real) for row in k_np), jnp.asarray(mask_np, real)
+        u = jnp.fft.rfftn(state, axes=axes) * mask if first else state
+
+        def change(v):
+            return nonlinear(v, k, p) * mask
+
+        advance = _etdrk4 if order == 4 else _etdrk2
+
+        def frame(v, _):
+            v = jax.lax.fori_loop(0, steps, lambda _, w: advance(w, change, coefficients), v)
+            return v, jnp.fft.irfftn(v, s=grid.shape, axes=axes)
+
+        return jax.lax.scan(frame, u, None, length=frames)
+
+    return run
+
+
+def _etdrk4(u, change, c):
+    n = change(u)
+    half = c["half"] * u
+    a = half + c["q"] * n
+    na = change(a)
+    nb = change(half + c["q"] * na)
+    nc = change(c["half"] * a + c["q"] * (2 * nb - n))
+    return c["whole"] * u + c["f1"] * n + c["f2"] * (na + nb) + c["f3"] * nc
+
+
+def _etdrk2(u, change, c):
+    n = change(u)
+    a = c["whole"] * u + c["f1"] * n
+    return a + c["f2"] * (change(a) - n)
+
+
+def _coefficients(symbol: np.ndarray, dt: float, order: int, dtype: str) -> dict[str, Any]:
+    """exp(z), exp(z/2) and the phi-combinations of a scheme, z = L dt, averaged over a circle around each z."""
+    z = np.asarray(symbol) * dt
+    real = not np.iscomplexobj(z) or not np.any(z.imag)
+    turn = np.exp(2j * np.pi * (np.arange(CONTOUR) + 0.5) / CONTOUR)
+    turn = turn[: CONTOUR // 2] if real else turn  # real z: the lower half circle gives the conjugates
+    z = z.real if real else z
+
+    def mean(function):
+        total = sum(function(z + r) for r in turn) / len(turn)
+        return total.real if real else total
+
+    out = {"whole": np.exp(z)}
+    if order == 4:
+        out["half"] = np.exp(z / 2)
+        out["q"] = dt * mean(lambda w: (np.exp(w / 2) - 1) / w)
+        out["f1"] = dt * mean(lambda w: (-4 - w + np.exp(w) * (4 - 3 * w + w**2)) / w**3)
+        out["f2"] = 2 * dt * mean(lambda w: (2 + w + np.exp(w) * (w - 2)) / w**3)
+        out["f3"] = dt * mean(lambda w: (-4 - 3 * w - w**2 + np.exp(w) * (4 - w)) / w**3)
+    else:
+        out["f1"] = dt * mean(lambda w: (np.exp(w) - 1) / w)
+        out["f2"] = dt * mean(lambda w: (np.exp(w) - 1 - w) / w**2)
+    single = {np.dtype(np.float64): np.float32, np.dtype(np.complex128): np.complex64}
+    return {name: jnp.asarray(v if dtype == "float64" else v.astype(single[v.dtype])) for name, v in out.items()}
+
+
+def _once(symbol: np.ndarray, ndim: int) -> np.ndarray:
+    """Drop the sample axis of a symbol that is the same for all samples."""
+    if symbol.ndim == ndim + 1 and len(symbol) > 1 and np.all(symbol == symbol[:1]):
+        return symbol[:1]
+    return symbol
