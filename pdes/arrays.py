@@ -181,7 +181,7 @@ class LazyArray:
                 later.append((axis, _positions(part, self.shape[axis], self.dims[axis])))
         rest, flips = zip(*(_as_slice(s) for s in taken[1:]), strict=True) if self.ndim > 1 else ((), ())
         values = self.source.read(taken[0], tuple(rest))
-        values = np.flip(values, [axis + 1 for axis, flip in enumerate(flips) if flip]) if any(flips) else values
+        values = np.flip(values, tuple(axis + 1 for axis, flip in enumerate(flips) if flip)) if any(flips) else values
         for axis, positions in later:
             values = np.take(values, positions, axis=axis)
         for axis in reversed(drops):

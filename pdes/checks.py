@@ -16,7 +16,7 @@ from pdes.generation import generate
 from pdes.problem import Problem
 from solvers.grid import Grid
 
-_FLOAT32 = 1e-6
+_FLOAT32 = 1e-7
 """Relative rounding of stored values, with room for cancellation; a stencil of order m magnifies it by spacing^-m."""
 
 
@@ -136,6 +136,8 @@ def _check_samples(problem: Problem, resolution: int, seed: int, workers: int) -
 
 def _check_residual(problem: Problem, resolution: int, seed: int) -> tuple[tuple[float, ...], float, float]:
     """The stored solution satisfies the equation, better on a finer grid, and no equation with a flipped sign."""
+    if problem.is_periodic and problem.time is None:  # below, inputs are filtered: not yet the function that falls at order 2
+        resolution = max(resolution, problem.compute_at_least)
     found = [_residuals(problem, resolution * factor, factor, seed, "finite-difference") for factor in (1, 2)]
     coarse, fine = (own for own, _ in found)
     floor = _FLOAT32 * (2 * resolution) ** 2
@@ -161,6 +163,8 @@ def _check_residual(problem: Problem, resolution: int, seed: int) -> tuple[tuple
 def _residuals(problem: Problem, resolution: int, level: int, seed: int, scheme: str) -> tuple[float, dict[str, float]]:
     """Relative residual of sample 0 around half time, and of each equation with one sign flipped."""
     windowed = problem.replace(chunk=1, measure_every=10**6)
+    if not problem.is_periodic:  # means over finer cells satisfy no equation on the stored grid: check the solve's own grid
+        windowed = windowed.replace(refine=1, compute_at_least=0)
     if problem.time is not None:
         start, stop = problem.time
         step = (stop - start) / (64 * level)
@@ -172,7 +176,7 @@ def _residuals(problem: Problem, resolution: int, level: int, seed: int, scheme:
     inputs = {n: a[...].astype(np.float64) for n, a in data.inputs.items()}
     for name, find in problem.auxiliary.items():
         fields[name] = find(fields, data.grid)
-    times = None if problem.time is None else data.times[first:]
+    times = None if data.times is None else data.times[first:]
 
     def relative(equation: Equation) -> float:
         own = _as_tuple(equation.residual(fields, data.grid, times, data.parameters, inputs, scheme))

@@ -59,10 +59,10 @@ def truncate(values: np.ndarray, n: int) -> np.ndarray:
         )
     if n == size:
         return values
-    spectrum = scipy.fft.rfft(values)[..., : n // 2 + 1]
+    spectrum = np.asarray(scipy.fft.rfft(values))[..., : n // 2 + 1]
     if n % 2 == 0:
         spectrum[..., -1] = 0
-    return scipy.fft.irfft(spectrum * (n / size), n=n)
+    return np.asarray(scipy.fft.irfft(spectrum * (n / size), n=n))
 
 
 def _factor(fine: Axis, coarse: Axis) -> int:

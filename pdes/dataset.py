@@ -97,7 +97,7 @@ class Dataset:
         leading = [("sample",)] if self.times is None else [("sample", "time"), ("sample",)]
         for lead in leading:
             after = len(lead) + len(space)
-            timed = "time" not in lead or (len(shape) > 1 and shape[1] == len(self.times))
+            timed = "time" not in lead or (self.times is not None and shape[1:2] == self.times.shape)
             if timed and shape[len(lead) : after] == space and len(shape) - after in (0, 1):
                 dims = (*lead, *self.grid.names, *("component",) * (len(shape) - after))
                 return (

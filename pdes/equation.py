@@ -102,18 +102,12 @@ class Equation:
     def order_in_time(self) -> int:
         """Highest time derivative; 0 for steady problems."""
         time = grammar.COORDINATES["t"]
-        orders = [
-            int(n)
-            for pair in self.sides
-            for side in pair
-            for d in side.atoms(sympy.Derivative)
-            for v, n in d.variable_count
-            if v == time
-        ]
+        derivatives = set().union(*(side.atoms(sympy.Derivative) for pair in self.sides for side in pair))
+        orders = [n for derivative in derivatives for v, n in grammar.counts(derivative) if v == time]
         return max(orders, default=0)
 
     @property
-    def equations(self) -> tuple[sympy.Eq, ...]:
+    def equations(self) -> tuple[sympy.Basic, ...]:
         """As sympy equations."""
         return tuple(sympy.Eq(left, right, evaluate=False) for left, right in self.sides)
 

@@ -63,7 +63,7 @@ def tokenize(text: str) -> list[Token]:
         if found is None:
             position += len(text[position:]) - len(text[position:].lstrip())
             raise syntax_error(text, position, f"unexpected {text[position]!r}")
-        kind = found.lastgroup
+        kind = str(found.lastgroup)
         tokens.append(Token(kind, found.group(kind), found.start(kind)))
         position = found.end()
     return tokens
@@ -80,7 +80,12 @@ def coordinates(dimension: int) -> tuple[sympy.Symbol, ...]:
     return tuple(COORDINATES[name] for name in "xyz"[:dimension])
 
 
-def derive(expression: sympy.Expr, *variables: sympy.Symbol) -> sympy.Expr:
+def counts(derivative) -> list[tuple[sympy.Symbol, int]]:
+    """(variable, order) of each variable of a derivative, in the order t, x, y, z."""
+    return sorted(((v, int(n)) for v, n in derivative.variable_count), key=lambda item: "txyz".index(item[0].name))
+
+
+def derive(expression, *variables: sympy.Symbol) -> sympy.Expr:
     """Unevaluated derivative in one canonical order of variables (sympy keeps u_xyx and u_xxy apart)."""
     while isinstance(expression, sympy.Derivative):
         variables, expression = (*expression.variables, *variables), expression.expr
@@ -101,7 +106,7 @@ class Names:
         """Something evolves."""
         return bool(self.evolving)
 
-    def field(self, name: str) -> sympy.Expr:
+    def field(self, name: str):
         """An unknown or an input as a function of its coordinates."""
         time = (COORDINATES["t"],) if self.in_time and name in self.unknowns else ()
         return sympy.Function(name)(*time, *coordinates(self.dimension))

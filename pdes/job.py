@@ -75,7 +75,12 @@ class Job:
             outcome[failed] = _outcome(again)[failed]
         arrays = {f"fields/{name}": values for name, values in fields.items()}
         for name, law in problem.inputs.items():
-            arrays[f"inputs/{name}"] = law.evaluate(np.stack([latents[f"inputs.{name}"] for _, latents in draws]), stored)
+            latent = np.stack([latents[f"inputs.{name}"] for _, latents in draws])
+            if problem.is_periodic:  # filtered like the fields: points alone would alias what the stored grid does not carry
+                values = restrict_fields(law.evaluate(latent, problem.compute_grid(self.resolution)), problem, self.resolution)
+            else:  # the function at the stored points: a coefficient of two values keeps two values
+                values = law.evaluate(latent, stored)
+            arrays[f"inputs/{name}"] = values
         arrays = {name: np.ascontiguousarray(values, dtype=np.float32) for name, values in arrays.items()}
         for name in problem.parameters:
             arrays[f"params/{name}"] = np.array([parameters[name] for parameters, _ in draws])

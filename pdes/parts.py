@@ -82,7 +82,7 @@ class FolderParts:
     def put(self, number: int, chunk: Chunk) -> None:
         """Write a chunk, atomically."""
         with atomic_path(self._path(number)) as temporary, open(temporary, "wb") as handle:
-            np.savez(handle, **chunk)
+            np.savez(handle, allow_pickle=False, **chunk)
 
     def load(self, number: int, name: str) -> np.ndarray:
         """One array of one chunk."""

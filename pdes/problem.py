@@ -12,7 +12,7 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -95,14 +95,14 @@ class Problem:
     """
 
     name: str
-    equation: Equation
+    equation: Any  # an `Equation` once the problem is made
     domain: Domain
-    parameters: Mapping[str, object] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     initial: Mapping[str, FieldLaw] = field(default_factory=dict)
     inputs: Mapping[str, FieldLaw] = field(default_factory=dict)
     time: tuple[float, float] | None = None
     frames: int | tuple[float, ...] = 11
-    solver: Solver | None = None
+    solver: Any = None  # a `Solver` once the problem is made
     refine: int = 1
     compute_at_least: int = 0
     measure_every: int = 16
@@ -176,6 +176,11 @@ class Problem:
             return None
         return np.linspace(*self.time, self.frames) if isinstance(self.frames, int) else np.array(self.frames)
 
+    @property
+    def interval(self) -> float:
+        """Shortest time between stored frames."""
+        return float(np.min(np.diff([] if self.times is None else self.times)))
+
     def stored_grid(self, resolution: int | tuple[int, ...]) -> Grid:
         """Grid of the stored fields."""
         return self.domain.grid(resolution)
@@ -190,7 +195,7 @@ class Problem:
         """Samples solved together at this resolution: a power of two that keeps a chunk near 32 MB."""
         if self.chunk:
             return self.chunk
-        points = np.prod(self.compute_grid(resolution).shape) * (1 if self.time is None else len(self.times))
+        points = np.prod(self.compute_grid(resolution).shape) * (1 if self.times is None else len(self.times))
         return int(2 ** np.clip(np.floor(np.log2(2**22 / points)), 0, 4))
 
     # -- draws --------------------------------------------------------------------------------------------------------
@@ -244,7 +249,7 @@ class Problem:
             "equation": str(self.equation),
             "domain": repr(self.domain),
             "laws": self.laws(),
-            "times": None if self.time is None else self.times.tolist(),
+            "times": None if self.times is None else self.times.tolist(),
             "solver": repr(self.solver),
             "refine": self.refine,
             "compute_at_least": self.compute_at_least,

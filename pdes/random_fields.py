@@ -18,6 +18,7 @@ import dataclasses
 from dataclasses import dataclass
 from functools import lru_cache
 from math import pi, prod, sqrt
+from typing import Any, cast
 
 import numpy as np
 import scipy.fft
@@ -35,7 +36,7 @@ class FieldLaw:
 
     def on(self, domain: Domain) -> "FieldLaw":
         """The same law on this domain (its box, and the basis that fits its walls where the law leaves that open)."""
-        return dataclasses.replace(self, extent=tuple(domain.intervals().values()))
+        return dataclasses.replace(cast(Any, self), extent=tuple(domain.intervals().values()))
 
     def sample(self, rng: np.random.Generator) -> np.ndarray:
         """Latent coefficients of one sample, float64."""
@@ -325,7 +326,7 @@ def _transform(coefficients: np.ndarray, axis: Axis, basis: str, modes: int) -> 
         spectrum = np.zeros((*lead, times * n // 2 + 1), dtype=complex)
         spectrum[..., 0] = coefficients[..., 0]
         spectrum[..., 1 : modes + 1] = (coefficients[..., 1 : modes + 1] - 1j * coefficients[..., modes + 1 :]) / sqrt(2)
-        return scipy.fft.irfft(spectrum * (times * n), n=times * n)[..., ::times]
+        return np.asarray(scipy.fft.irfft(spectrum * (times * n), n=times * n))[..., ::times]
     walls = {"cell": 0, "node": 1, "interior": -1}[axis.kind]  # points = intervals + walls
     intervals = n - walls
     times = -(-(modes + 2) // intervals)
@@ -336,12 +337,12 @@ def _transform(coefficients: np.ndarray, axis: Axis, basis: str, modes: int) -> 
         padded = np.zeros((*lead, fine if axis.kind == "cell" else fine + 1))
         padded[..., 0] = coefficients[..., 0]
         padded[..., 1 : modes + 1] = halves[..., 1:]
-        values = scipy.fft.dct(padded, type=3 if axis.kind == "cell" else 1)
+        values = np.asarray(scipy.fft.dct(padded, type=3 if axis.kind == "cell" else 1))
         first = {"cell": (times - 1) // 2, "node": 0, "interior": times}[axis.kind]
     else:
         padded = np.zeros((*lead, fine if axis.kind == "cell" else fine - 1))
         padded[..., :modes] = halves
-        values = scipy.fft.dst(padded, type=3 if axis.kind == "cell" else 1)
+        values = np.asarray(scipy.fft.dst(padded, type=3 if axis.kind == "cell" else 1))
         if axis.kind != "cell":
             values = np.pad(values, [(0, 0)] * len(lead) + [(1, 1)])
         first = {"cell": (times - 1) // 2, "node": 0, "interior": times}[axis.kind]

@@ -12,6 +12,7 @@ import numpy as np
 import sympy
 from sympy.core.function import AppliedUndef
 
+from pdes import grammar
 from pdes.grammar import COORDINATES
 from pdes.terms import evaluate
 from solvers.errors import DataError, SettingError
@@ -92,7 +93,7 @@ class _Residual:
                 )
         first = next(iter(fields.values()))
         self.xp = array_library(first)
-        self.in_time = equation.order_in_time > 0
+        self.in_time = equation.names.in_time
         lead = 2 if self.in_time else 1
         if first.ndim != lead + grid.dimension or tuple(first.shape[lead:]) != grid.shape:
             raise DataError(
@@ -150,7 +151,7 @@ class _Residual:
 
     def derivative(self, e: sympy.Derivative, walk):
         """Value of a derivative node."""
-        counts = {str(v): int(n) for v, n in e.variable_count}
+        counts = {v.name: n for v, n in grammar.counts(e)}
         flux = self._flux(e, counts, walk) if self.scheme == "finite-difference" else None
         if flux is not None:
             return flux

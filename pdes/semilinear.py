@@ -11,6 +11,7 @@ import numpy as np
 import sympy
 
 from pdes.equation import Equation
+from pdes.grammar import counts
 from pdes.problem import Problem, Solution
 from pdes.terms import Orders, evaluate
 from solvers.errors import SettingError
@@ -19,6 +20,7 @@ from solvers.result import Outcome
 
 _PILOTS = 4
 _HALVINGS = 10
+_BELOW_NYQUIST = 1 - 1e-9  # every mode but the last, whose odd derivatives vanish on the points
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Semilinear:
 
     def prepare(self, problem: Problem, grid: Grid, seed: int) -> "Semilinear":
         """Settle the step; it depends on problem, grid and seed, never on the number of samples."""
-        interval = float(np.diff(problem.times).min())
+        interval = problem.interval
         if self.dt is not None or self.speed is not None:
             limit = self.dt or interval
             if self.speed is not None:
@@ -169,7 +171,7 @@ class Nonlinear:
         values |= {name: jnp.asarray(mesh) for name, mesh in zip(self.grid.names, self.grid.mesh(), strict=True)}
 
         def derivative(e, walk):
-            orders = tuple(dict((str(v), int(n)) for v, n in e.variable_count).get(name, 0) for name in self.grid.names)
+            orders = tuple(dict((v.name, n) for v, n in counts(e)).get(name, 0) for name in self.grid.names)
             field = getattr(e.expr, "func", None)
             hat = spectra[field.__name__] if field is not None and field.__name__ in spectra else to_modes(walk(e.expr))
             return to_points(hat * _power(k, orders))
@@ -185,9 +187,9 @@ class Nonlinear:
 
 
 def dealiasing(equation: Equation) -> float:
-    """Fraction of the modes kept: 2 / (degree + 1), 2/3 where the terms are no polynomials."""
+    """Fraction of the modes kept: all below Nyquist for linear equations, else 2 / (degree + 1), 2/3 where the terms are no polynomials."""
     degree = equation.evolution.degree(equation.unknowns)
-    return 1.0 if equation.evolution.is_linear else 2.0 / (degree + 1) if degree > 2 else 2.0 / 3.0
+    return _BELOW_NYQUIST if equation.evolution.is_linear else 2.0 / (degree + 1) if degree > 2 else 2.0 / 3.0
 
 
 def _grouped(terms: Mapping[Orders, sympy.Expr]) -> dict[sympy.Expr, list[tuple[Orders, int]]]:
@@ -205,9 +207,13 @@ def _symbol(terms: Mapping[Orders, sympy.Expr], k: tuple, p: Mapping):
     """sum of coefficient * (ik)^orders; real where only even orders occur."""
     total = 0.0 * sum(component for component in k)
     for orders, coefficient in terms.items():
-        value = evaluate(coefficient, p, None, np)
+        value = evaluate(coefficient, p, _no_derivative, np)
         total = total + value * _power(k, orders)
     return total
+
+
+def _no_derivative(e, walk):
+    raise AssertionError(f"a coefficient with a derivative, {e}: terms were sorted wrongly; please report this")
 
 
 def _power(k: tuple, orders: Orders):
@@ -221,7 +227,7 @@ def _power(k: tuple, orders: Orders):
 
 def _inner_order(expression: sympy.Expr) -> int:
     """Highest derivative inside an expression."""
-    return max((sum(int(n) for _, n in d.variable_count) for d in expression.atoms(sympy.Derivative)), default=0)
+    return max((sum(n for _, n in counts(d)) for d in expression.atoms(sympy.Derivative)), default=0)
 
 
 def _highest_wavenumber(equation: Equation, grid: Grid) -> float:

@@ -19,6 +19,7 @@ import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -218,7 +219,7 @@ def attributes(array: LazyArray, grid: Grid) -> dict:
 def read(path: str | Path) -> dict:
     """Everything that `Dataset` is made of, from a file in our layout: lazy arrays, and small arrays loaded."""
     path = str(Path(path).absolute())
-    handle = open_file(path)
+    handle: Any = open_file(path)
     if handle.attrs.get("schema") != SCHEMA:
         raise DataError(
             given=f"file {path!r} with schema {handle.attrs.get('schema')!r}",
@@ -229,9 +230,11 @@ def read(path: str | Path) -> dict:
         axes = []
         for name in "xyz":
             if f"coords/{name}" in handle:
-                a = handle[f"coords/{name}"]
-                sides = tuple(str(side) for side in a.attrs["boundary"])
-                axes.append(Axis(name, len(a), float(a.attrs["start"]), float(a.attrs["stop"]), str(a.attrs["kind"]), sides))
+                a: Any = handle[f"coords/{name}"]
+                first, last = (str(side) for side in a.attrs["boundary"])
+                axes.append(
+                    Axis(name, len(a), float(a.attrs["start"]), float(a.attrs["stop"]), str(a.attrs["kind"]), (first, last))
+                )
         content = {"grid": Grid(tuple(axes)), "times": handle["coords/t"][...] if "coords/t" in handle else None}
         order = json.loads(handle.attrs["order"])
         for group in GROUPS:

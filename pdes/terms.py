@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import sympy
 from sympy.core.function import AppliedUndef
 
-from pdes.grammar import COORDINATES, coordinates
+from pdes.grammar import COORDINATES, coordinates, counts
 from solvers.errors import SettingError
 
 Orders = tuple[int, ...]
@@ -106,7 +106,7 @@ def _solve_for_rates(equation) -> list[sympy.Expr]:
     return sides
 
 
-def _terms(expression: sympy.Expr, orders: Orders, equation) -> list[tuple[Orders, sympy.Expr, sympy.Expr]]:
+def _terms(expression, orders: Orders, equation) -> list[tuple[Orders, sympy.Expr, sympy.Expr]]:
     """(orders, constant coefficient, factor) for each term of sum D^orders (coefficient * factor)."""
     found = []
     for term in sympy.Add.make_args(sympy.expand(expression)):
@@ -156,8 +156,8 @@ def _base(atom: sympy.Expr) -> str:
 
 
 def _orders(derivative: sympy.Derivative, dimension: int) -> Orders:
-    counts = {str(v): int(n) for v, n in derivative.variable_count}
-    return tuple(counts.get(name, 0) for name in "xyz"[:dimension])
+    found = {v.name: n for v, n in counts(derivative)}
+    return tuple(found.get(name, 0) for name in "xyz"[:dimension])
 
 
 def _plus(a: Orders, b: Orders) -> Orders:

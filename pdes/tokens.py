@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import sympy
 from sympy.core.function import AppliedUndef
 
-from pdes.grammar import FUNCTIONS
+from pdes.grammar import FUNCTIONS, counts
 from pdes.printing import TextPrinter
 from solvers.errors import SettingError
 
@@ -13,18 +13,17 @@ _BINARY = {"add": "+", "mul": "*", "pow": "^"}
 _UNARY = {*FUNCTIONS, "dx", "dy", "dz", "dt"}
 
 
-def write(expression: sympy.Expr, unknowns: tuple[str, ...]) -> list[str]:
+def write(expression, unknowns: tuple[str, ...]) -> list[str]:
     """Prefix tokens of an expression: add, mul, pow (binary), functions, dx.. (unary), names and numbers."""
     if isinstance(expression, (sympy.Add, sympy.Mul)):
         name = "add" if isinstance(expression, sympy.Add) else "mul"
-        parts = [write(part, unknowns) for part in expression.as_ordered_terms() if name == "add"] or [
-            write(part, unknowns) for part in expression.as_ordered_factors()
-        ]
+        pieces = expression.as_ordered_terms() if name == "add" else expression.as_ordered_factors()
+        parts = [write(part, unknowns) for part in pieces]
         return [*(token for part in parts[:-1] for token in (name, *part)), *parts[-1]]
     if isinstance(expression, sympy.Pow):
         return ["pow", *write(expression.base, unknowns), *write(expression.exp, unknowns)]
     if isinstance(expression, sympy.Derivative) and not isinstance(expression.expr, AppliedUndef):
-        heads = [f"d{v}" for v, count in expression.variable_count for _ in range(int(count))]
+        heads = [f"d{v.name}" for v, n in counts(expression) for _ in range(n)]
         return [*heads, *write(expression.expr, unknowns)]
     if isinstance(expression, sympy.Function) and not isinstance(expression, AppliedUndef):
         return ["abs" if expression.func is sympy.Abs else expression.func.__name__, *write(expression.args[0], unknowns)]
