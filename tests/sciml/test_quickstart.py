@@ -9,7 +9,7 @@ import sciml
 from sciml.quickstart import quickstart
 from solvers.errors import CheckpointError
 
-SIZES = {"n": 24, "test": 6, "resolution": 16, "minutes": 0.03, "workers": 1, "seed": 11, "progress": False}
+SIZES = {"n": 30, "test": 6, "resolution": 16, "minutes": 0.03, "workers": 1, "seed": 11, "progress": False}
 NETWORKS = ("mgno:tiny", "fno:tiny")
 
 
@@ -38,7 +38,7 @@ def test_the_report_is_complete_and_the_page_shows_it(done):
     result, _ = done
     stored = json.loads((result.folder / "report.json").read_text())
     assert stored["samples"] == 6
-    assert stored["notes"]["train_samples"] == 24
+    assert stored["notes"]["train_samples"] == 30
     assert stored["notes"]["label_seconds"] > 0
     assert stored["label_error"] > 0
     assert "--seed 11" in stored["notes"]["command"]
@@ -54,7 +54,7 @@ def test_the_report_is_complete_and_the_page_shows_it(done):
 
 def test_saved_models_are_the_ones_that_were_scored(done):
     result, _ = done
-    test = sciml.Dataset.open(result.folder / "dataset.h5")[24:30]
+    test = sciml.Dataset.open(result.folder / "dataset.h5")[30:36]
     again = sciml.evaluate(sciml.load(result.folder / "fno.safetensors"), test, timing=False)
     np.testing.assert_array_equal(again.scores[0].errors["relative_l2"], result.report["FNO"].errors["relative_l2"])
 
