@@ -13,8 +13,8 @@ import sympy
 
 from pdes.equation import Equation
 from pdes.generation import generate
+from pdes.job import Job
 from pdes.problem import Problem
-from solvers.grid import Grid
 
 _FLOAT32 = 1e-7
 """Relative rounding of stored values, with room for cancellation; a stencil of order m magnifies it by spacing^-m."""
@@ -138,17 +138,17 @@ def _check_residual(problem: Problem, resolution: int, seed: int) -> tuple[tuple
     """The stored solution satisfies the equation, better on a finer grid, and no equation with a flipped sign."""
     if problem.is_periodic and problem.time is None:  # below, inputs are filtered: not yet the function that falls at order 2
         resolution = max(resolution, problem.compute_at_least)
-    found = [_residuals(problem, resolution * factor, factor, seed, "finite-difference") for factor in (1, 2)]
-    coarse, fine = (own for own, _ in found)
+    windows = [_Window(problem, resolution * level, level, seed) for level in (1, 2)]
+    (coarse, _), (fine, flipped) = (window.residuals("finite-difference") for window in windows)
     floor = _FLOAT32 * (2 * resolution) ** 2
     order = float("nan")
     if coarse > floor:
         order = float(np.log2(coarse / fine))
         _require(fine < 0.5, problem, f"its solution does not satisfy {problem.equation}: relative residual {fine:.2g}.")
         _require(order > 1.5, problem, f"the residual falls from {coarse:.2g} to {fine:.2g} only: order {order:.2f}, not 2.")
-    best, flipped = found[1]
+    best = fine
     if problem.is_periodic:
-        best, flipped = _residuals(problem, resolution * 2, 2, seed, "spectral")
+        best, flipped = windows[1].residuals("spectral")
         _require(best < 0.02, problem, f"its solution does not satisfy {problem.equation}: spectral residual {best:.2g}.")
     sharpest = np.inf
     for term, value in flipped.items():
@@ -160,50 +160,57 @@ def _check_residual(problem: Problem, resolution: int, seed: int) -> tuple[tuple
     return (coarse, fine), order, float(sharpest)
 
 
-def _residuals(problem: Problem, resolution: int, level: int, seed: int, scheme: str) -> tuple[float, dict[str, float]]:
-    """Relative residual of sample 0 around half time, and of each equation with one sign flipped."""
-    windowed = problem.replace(chunk=1, measure_every=10**6)
-    if not problem.is_periodic:  # means over finer cells satisfy no equation on the stored grid: check the solve's own grid
-        windowed = windowed.replace(refine=1, compute_at_least=0)
-    if problem.time is not None:
-        start, stop = problem.time
-        step = (stop - start) / (64 * level)
-        half = start + (stop - start) / 2
-        windowed = windowed.replace(frames=(start, *(half + step * i for i in range(-4, 5))))
-    data = generate(windowed, 2, resolution, seed, progress=False)[1:]  # sample 0 would be measured against a refined twin
-    first = 0 if problem.time is None else 1
-    fields = {n: (a[...] if problem.time is None else a[:, first:]).astype(np.float64) for n, a in data.fields.items()}
-    inputs = {n: a[...].astype(np.float64) for n, a in data.inputs.items()}
-    for name, find in problem.auxiliary.items():
-        fields[name] = find(fields, data.grid)
-    times = None if data.times is None else data.times[first:]
+class _Window:
+    """Sample 1 around half time, as stored (in float32), ready for residuals. (Sample 0 is the one with a refined twin.)"""
 
-    def relative(equation: Equation) -> float:
-        own = _as_tuple(equation.residual(fields, data.grid, times, data.parameters, inputs, scheme))
-        return max(_rms(r) / s for r, s in zip(own, scales, strict=True))
+    def __init__(self, problem: Problem, resolution: int, level: int, seed: int):
+        small = problem.replace(chunk=1, measure_every=10**6)
+        if not problem.is_periodic:  # means over finer cells satisfy no equation on the stored grid: check the solve's own grid
+            small = small.replace(refine=1, compute_at_least=0)
+        first = 0
+        if problem.time is not None:
+            (start, stop), first = problem.time, 1
+            half, step = start + (stop - start) / 2, (stop - start) / (64 * level)
+            small = small.replace(frames=(start, *(half + step * i for i in range(-4, 5))))
+        arrays = Job.of(small, resolution, seed).compute(1)
+        part = {
+            kind: {n.partition("/")[2]: a for n, a in arrays.items() if n.startswith(kind)}
+            for kind in ("fields", "inputs", "params")
+        }
+        self.equation, self.grid, self.parameters = problem.equation, small.stored_grid(resolution), part["params"]
+        self.fields = {n: (a[:, first:] if first else a).astype(np.float64) for n, a in part["fields"].items()}
+        self.inputs = {n: a.astype(np.float64) for n, a in part["inputs"].items()}
+        for name, find in problem.auxiliary.items():
+            self.fields[name] = find(self.fields, self.grid)
+        self.times = None if small.times is None else small.times[first:]
+        self.terms = [_terms(left, right) for left, right in problem.equation.sides]
 
-    terms = [_terms(left, right) for left, right in problem.equation.sides]
-    scales = [
-        _scale(problem.equation, i, parts, fields, data.grid, times, data.parameters, inputs, scheme)
-        for i, parts in enumerate(terms)
-    ]
-    flipped = {}
-    for i, parts in enumerate(terms):
-        for part in parts:
-            sides = [(left - right, sympy.Integer(0)) for left, right in problem.equation.sides]
-            sides[i] = (sides[i][0] - 2 * part, sympy.Integer(0))
-            flipped[str(part)] = relative(_with_sides(problem.equation, sides))
-    return relative(problem.equation), flipped
+    def _values(self, sides: list, scheme: str) -> tuple:
+        """Residual of each equation, with other sides."""
+        found = _with_sides(self.equation, sides).residual(
+            self.fields, self.grid, self.times, self.parameters, self.inputs, scheme
+        )
+        return found if isinstance(found, tuple) else (found,)
 
+    def residuals(self, scheme: str) -> tuple[float, dict[str, float]]:
+        """Residual relative to the terms of its equation; and the same with the sign of one term flipped, for each term."""
+        zero = sympy.Integer(0)
+        sizes = []  # of each term of each equation
+        for i, parts in enumerate(self.terms):
+            alone = [[(part if i == j else zero, zero) for j in range(len(self.terms))] for part in parts]
+            sizes.append(max(np.sqrt(sum(_rms(self._values(sides, scheme)[i]) ** 2 for sides in alone)), 1e-300))
 
-def _scale(equation: Equation, i: int, parts: list, fields: dict, grid: Grid, times, parameters, inputs, scheme: str) -> float:
-    """Root of the summed squares of the terms of equation i: what a residual is compared with."""
-    total = 0.0
-    for part in parts:
-        sides = [(sympy.Integer(0), sympy.Integer(0))] * len(equation.sides)
-        sides[i] = (part, sympy.Integer(0))
-        total += _rms(_as_tuple(_with_sides(equation, sides).residual(fields, grid, times, parameters, inputs, scheme))[i]) ** 2
-    return max(np.sqrt(total), 1e-300)
+        def relative(sides):
+            return max(_rms(r) / size for r, size in zip(self._values(sides, scheme), sizes, strict=True))
+
+        flipped = {}
+        for i, parts in enumerate(self.terms):
+            for part in parts:
+                sides = [
+                    (left - right - (2 * part if i == j else 0), zero) for j, (left, right) in enumerate(self.equation.sides)
+                ]
+                flipped[str(part)] = relative(sides)
+        return relative(list(self.equation.sides)), flipped
 
 
 def _terms(left: sympy.Expr, right: sympy.Expr) -> list[sympy.Expr]:
@@ -215,10 +222,6 @@ def _with_sides(equation: Equation, sides: list) -> Equation:
     other = object.__new__(Equation)
     other.names, other.sides = equation.names, tuple(sides)
     return other
-
-
-def _as_tuple(value) -> tuple:
-    return value if isinstance(value, tuple) else (value,)
 
 
 def _rms(values: np.ndarray) -> float:

@@ -187,7 +187,7 @@ class Nonlinear:
 
 
 def dealiasing(equation: Equation) -> float:
-    """Fraction of the modes kept: all below Nyquist for linear equations, else 2 / (degree + 1), 2/3 where the terms are no polynomials."""
+    """Fraction of the modes kept: all below Nyquist for linear equations, else 2 / (degree + 1); 2/3 for no polynomials."""
     degree = equation.evolution.degree(equation.unknowns)
     return _BELOW_NYQUIST if equation.evolution.is_linear else 2.0 / (degree + 1) if degree > 2 else 2.0 / 3.0
 
