@@ -13,6 +13,7 @@ import numpy as np
 
 from pdes.coarsen import refine, restrict
 from pdes.problem import Problem, Solution
+from pdes.random_fields import FieldLaw
 from solvers.errors import SolverError
 from solvers.grid import Grid
 from solvers.result import Outcome
@@ -77,7 +78,7 @@ class Job:
         for name, law in problem.inputs.items():
             latent = np.stack([latents[f"inputs.{name}"] for _, latents in draws])
             if problem.is_periodic:  # filtered like the fields: points alone would alias what the stored grid does not carry
-                values = restrict_fields(law.evaluate(latent, problem.compute_grid(self.resolution)), problem, self.resolution)
+                values = restrict_fields(sampled(law, latent, problem.compute_grid(self.resolution)), problem, self.resolution)
             else:  # the function at the stored points: a coefficient of two values keeps two values
                 values = law.evaluate(latent, stored)
             arrays[f"inputs/{name}"] = values
@@ -129,12 +130,21 @@ class Job:
 def solve(problem: Problem, grid: Grid, draws: list[tuple[dict, dict]]) -> Solution:
     """Evaluate drawn coefficients on `grid` and run the problem's solver."""
     fields = {
-        name: law.evaluate(np.stack([latents[name] for _, latents in draws]), grid)
+        name: sampled(law, np.stack([latents[name] for _, latents in draws]), grid)
         for name, law in problem.field_laws().items()
     }
     inputs = {name.partition(".")[2]: values for name, values in fields.items()}
     parameters = {name: np.array([parameters[name] for parameters, _ in draws]) for name in problem.parameters}
     return problem.solver(problem, grid, inputs, parameters, problem.times)
+
+
+def sampled(law: FieldLaw, latent: np.ndarray, grid: Grid) -> np.ndarray:
+    """Values for a solve on `grid`; Fourier modes that a periodic grid cannot carry are left out, not aliased into others."""
+    factor = -(-(2 * law.bandwidth + 1) // min(grid.shape)) if grid.is_periodic else 1
+    if factor <= 1:
+        return law.evaluate(latent, grid)
+    fine = refine(grid, factor)
+    return restrict(law.evaluate(latent, fine), fine, grid)
 
 
 def restrict_fields(values: np.ndarray, problem: Problem, resolution: int | tuple[int, ...]) -> np.ndarray:

@@ -51,6 +51,12 @@ class FieldLaw:
         """How the dataset names this law: the call that makes it."""
         raise NotImplementedError
 
+    @property
+    def bandwidth(self) -> int:
+        """Highest wavenumber per axis of the underlying series; 0 if there is none."""
+        inner = getattr(self, "field", self)
+        return getattr(inner, "modes", 0)
+
 
 @dataclass(frozen=True)
 class GaussianField(FieldLaw):

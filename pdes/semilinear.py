@@ -114,6 +114,10 @@ class Semilinear:
         from solvers.exponential import ExponentialRK
 
         equation = problem.equation
+        if self.dt is None:
+            raise SettingError(
+                given="a solver without a step", needed="dt", remedy="Call prepare(...) first, or pass Semilinear(dt=...)."
+            )
         solver = ExponentialRK(
             grid, Linear(equation), Nonlinear(equation, grid), self.dt, order=self.order, dealias=dealiasing(equation)
         )

@@ -90,15 +90,16 @@ def sync_folder(path: str | os.PathLike) -> None:
 
 def is_disk_full(error: BaseException) -> bool:
     """Does this error, or what caused it, say that no space is left? HDF5 says so only in the text of its message."""
-    seen = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        if getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             return True
-        text = str(error)
+        text = str(cause)
         if "No space left on device" in text or "errno = 28" in text or "Disk quota exceeded" in text or "os error 28" in text:
             return True
-        error = error.__cause__ or error.__context__
+        cause = cause.__cause__ or cause.__context__
     return False
 
 

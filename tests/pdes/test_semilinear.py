@@ -173,3 +173,11 @@ def test_blow_up_is_named():
     problem = typed("u_t = 0.01*u_xx + u^2", initial={"u": pdes.constant(5.0)}, solver=Semilinear(dt=0.05))
     with pytest.raises(SolverError, match="BLOW_UP"):
         pdes.generate(problem, 1, 8, seed=7, progress=False)
+
+
+def test_modes_beyond_the_grid_are_left_out_not_aliased():
+    problem = typed("u_t = 0.01*u_xx", initial={"u": pdes.grf(5, 2, sigma=25, modes=40)})
+    coarse, fine = (pdes.generate(problem, 2, n, seed=7, progress=False).fields["u"][...] for n in (32, 128))
+    expected = np.fft.rfft(fine)[..., :16] / 4
+    np.testing.assert_allclose(np.fft.rfft(coarse)[..., :16], expected, atol=1e-5)
+    assert np.abs(fine[:, 0, ::4] - coarse[:, 0]).max() > 1e-3  # decimation would have been another function
