@@ -10,13 +10,13 @@ import argparse
 from collections.abc import Sequence
 
 import numpy as np
-from benchmarks.record import record
 from rich.console import Console
 from rich.table import Table
-from sciml.operators.classical import ClassicalSolver
 
 import pdes
 import sciml
+from benchmarks.record import record
+from sciml.operators.classical import ClassicalSolver
 from sciml.tasks import as_task
 
 LEARNED = ("mgno:small", "fno:small", "unet:small", "deeponet:small")
@@ -48,10 +48,15 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     _show(rows)
     label_error = np.asarray(test.quality["label_error"])
     payload = {
-        "problem": "darcy", "training_samples": options.n_train, "test_samples": options.n_test, "resolution": options.resolution,
-        "training_seconds_each": options.seconds, "data_seed": DATA_SEED, "rows": rows,
+        "problem": "darcy",
+        "training_samples": options.n_train,
+        "test_samples": options.n_test,
+        "resolution": options.resolution,
+        "training_seconds_each": options.seconds,
+        "data_seed": DATA_SEED,
+        "rows": rows,
         "label_error": float(np.nanmean(label_error)) if np.isfinite(label_error).any() else None,
-    }  # fmt: skip
+    }
     record(options.name, payload)
     return payload
 
@@ -72,12 +77,18 @@ def _row(name: str, reports: list, times: list[float], epochs: list[int]) -> dic
     scores = [r.scores[0] for r in reports]
     errors = [float(s.errors["relative_l2"].mean()) for s in scores]
     return {
-        "name": name, "parameters": scores[0].parameters, "seeds": len(scores),
-        "relative_l2": errors, "relative_l2_mean": float(np.mean(errors)), "relative_l2_spread": float(np.std(errors)),
+        "name": name,
+        "parameters": scores[0].parameters,
+        "seeds": len(scores),
+        "relative_l2": errors,
+        "relative_l2_mean": float(np.mean(errors)),
+        "relative_l2_spread": float(np.std(errors)),
         "relative_h1": [float(s.errors["relative_h1"].mean()) for s in scores],
-        "training_seconds": times, "epochs": epochs,
-        "ms_single": 1e3 * min(s.seconds_single for s in scores), "ms_batch": 1e3 * min(s.seconds_batch for s in scores),
-    }  # fmt: skip
+        "training_seconds": times,
+        "epochs": epochs,
+        "ms_single": 1e3 * min(s.seconds_single for s in scores),
+        "ms_batch": 1e3 * min(s.seconds_batch for s in scores),
+    }
 
 
 def _show(rows: list[dict]) -> None:
@@ -86,10 +97,16 @@ def _show(rows: list[dict]) -> None:
     )
     for row in rows:
         table.add_row(
-            row["name"], f"{row['relative_l2_mean']:.4f}", f"{row['relative_l2_spread']:.4f}", f"{np.mean(row['relative_h1']):.4f}",
-            f"{row['parameters']:,}", f"{np.mean(row['training_seconds']):.0f}", f"{np.mean(row['epochs']):.0f}",
-            f"{row['ms_single']:.2f}", f"{row['ms_batch']:.2f}",
-        )  # fmt: skip
+            row["name"],
+            f"{row['relative_l2_mean']:.4f}",
+            f"{row['relative_l2_spread']:.4f}",
+            f"{np.mean(row['relative_h1']):.4f}",
+            f"{row['parameters']:,}",
+            f"{np.mean(row['training_seconds']):.0f}",
+            f"{np.mean(row['epochs']):.0f}",
+            f"{row['ms_single']:.2f}",
+            f"{row['ms_batch']:.2f}",
+        )
     Console().print(table)
 
 

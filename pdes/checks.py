@@ -4,7 +4,7 @@ The equation, and not the solver, is what a problem is judged by: its residual i
 stencils that share no code with the solvers, and must be small, fall at second order, and grow when any sign is flipped.
 """
 
-import pickle
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -77,16 +77,16 @@ def _require(condition: bool, problem: Problem, message: str) -> None:
 
 
 def _check_text(problem: Problem) -> None:
-    """The equation survives text, tokens, sympy and pickle; the problem survives pickle."""
+    """The equation survives text, tokens, sympy and copying (as on the way to a worker process), and so does the problem."""
     equation = problem.equation
     for form, again in {
         "text": Equation(str(equation), dimension=equation.dimension, unknowns=equation.unknowns),
         "tokens": Equation.from_tokens(equation.tokens(), dimension=equation.dimension),
         "sympy": Equation(list(equation.equations), dimension=equation.dimension),
-        "pickle": pickle.loads(pickle.dumps(equation)),
+        "copy": copy.deepcopy(equation),
     }.items():
         _require(again.sides == equation.sides, problem, f"its equation changes through {form}: {equation} became {again}.")
-    _require(pickle.loads(pickle.dumps(problem)).digest() == problem.digest(), problem, "it changes through pickle.")
+    _require(copy.deepcopy(problem).digest() == problem.digest(), problem, "it changes when copied.")
     _require(bool(equation.latex()), problem, "its equation has no LaTeX.")
 
 

@@ -5,8 +5,8 @@ per factor e, at any resolution. "mg-pcg" takes one geometric V-cycle whose coar
 coarse cells: for large contrast. "auto" chooses by the contrast of each sample. Every sample is solved by itself, so that it
 cannot depend on those solved beside it; the samples of a batch are spread over threads.
 
-References: Briggs, Henson, McCormick, A Multigrid Tutorial, SIAM 2000; Wesseling, Cell-centered multigrid for interface problems,
-J. Comput. Phys. 79 (1988).
+References: Briggs, Henson, McCormick, A Multigrid Tutorial, SIAM 2000; Wesseling, Cell-centered multigrid for interface
+problems, J. Comput. Phys. 79 (1988).
 """
 
 import os
@@ -172,9 +172,9 @@ def _iterate(operator, cycle, f, tolerance, limit) -> tuple[np.ndarray, int, flo
 class Cycle:
     """One symmetric V-cycle from zero for -div(a grad u), given by its faces: u = cycle(f).
 
-    Coarse grids pair cells along each axis of even size while all have more than four; the coarsest is solved densely. Smoother:
-    red-black Gauss-Seidel, colours reversed after the correction, so that the cycle is a symmetric operator and fit for
-    conjugate gradients. Transfers: cell-centred linear interpolation and its adjoint.
+    Coarse grids pair cells along each axis of even size while one has more than four; the coarsest is solved densely.
+    Smoother: red-black Gauss-Seidel, colours reversed after the correction, so that the cycle is symmetric and fit for conjugate
+    gradients. Transfers: cell-centred linear interpolation and its adjoint.
     """
 
     def __init__(self, faces: list[np.ndarray], grid: Grid, sweeps: int = 2):

@@ -86,7 +86,9 @@ class Gather(Learner):
         for name, values in (("input", inputs), ("target", targets)):
             if not np.isfinite(values).all():
                 raise DataError(
-                    given=f"NaN or infinity among the {name}s of items {batch.items[:8]}", needed="finite data", remedy="Remove them."
+                    given=f"NaN or infinity among the {name}s of items {batch.items[:8]}",
+                    needed="finite data",
+                    remedy="Remove them.",
                 )
         self.rows.append((np.asarray(batch.items), inputs, targets))
         return {"loss": 0.0}

@@ -1,6 +1,6 @@
 """The mean of the training outputs, whatever the input: the ceiling of every error table.
 
-    u = mean over the training samples. An operator that does not beat this has learned nothing.
+u = mean over the training samples. An operator that does not beat this has learned nothing.
 """
 
 import numpy as np

@@ -12,6 +12,7 @@ channels), so that every grid size works, and ghost values follow the boundary c
 """
 
 import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -104,7 +105,7 @@ class MgNetwork(nn.Module):
         inputs += grid.dimension if config.coordinates else 0
         steps = {"levels": levels, "pre": config.pre, "post": config.post, "coarsest": config.coarsest, "cycle": config.cycle}
         channels = [inputs] + [config.width] * config.depth
-        pairs = list(zip(channels[:-1], channels[1:], strict=True))
+        pairs = list(itertools.pairwise(channels))
         self.linear = nn.ModuleList([MgLinear(a, b, grid, **steps) for a, b in pairs])
         self.local = nn.ModuleList([_convolution(grid.dimension)(a, b, 1) for a, b in pairs])
         self.head = _convolution(grid.dimension)(config.width, outputs, 1, bias=False)
@@ -137,7 +138,9 @@ class MgLinear(nn.Module):
     R, P, Pi : per transfer, the 1x1 mixes of right-hand side, correction and iterate.
     """
 
-    def __init__(self, c_in: int, c: int, grid: Grid, *, levels: int, pre: int = 1, post: int = 0, coarsest: int = 2, cycle="fas"):
+    def __init__(
+        self, c_in: int, c: int, grid: Grid, *, levels: int, pre: int = 1, post: int = 0, coarsest: int = 2, cycle="fas"
+    ):
         super().__init__()
         self.axes, self.levels, self.cycle = grid.axes, levels, cycle
         self.post = post
@@ -216,7 +219,13 @@ def level_count(grid: Grid, levels: int) -> int:
     chains = [_chain(axis) for axis in grid.axes]
     largest = min(len(chain) for chain in chains)
     if levels == 0:
-        return min(next(i for i, n in enumerate(c) if n <= COARSEST[a.kind] or i == len(c) - 1) for a, c in zip(grid.axes, chains, strict=True)) + 1
+        return (
+            min(
+                next(i for i, n in enumerate(c) if n <= COARSEST[a.kind] or i == len(c) - 1)
+                for a, c in zip(grid.axes, chains, strict=True)
+            )
+            + 1
+        )
     if levels > largest:
         shown = " x ".join(f"{a.name}: {' -> '.join(map(str, c))}" for a, c in zip(grid.axes, chains, strict=True))
         raise GridError(
@@ -235,7 +244,9 @@ def coarse_size(axis: Axis) -> int:
 def _chain(axis: Axis) -> list[int]:
     sizes = [axis.size]
     smallest = {"interior": 1, "node": 3, "cell": 1, "periodic": 2}[axis.kind]
-    while (n := coarse_size(Axis(axis.name, sizes[-1], axis.start, axis.stop, axis.kind, axis.boundary))) >= smallest and n < sizes[-1]:
+    while (
+        n := coarse_size(Axis(axis.name, sizes[-1], axis.start, axis.stop, axis.kind, axis.boundary))
+    ) >= smallest and n < sizes[-1]:
         sizes.append(n)
     return sizes
 

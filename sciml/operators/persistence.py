@@ -1,6 +1,6 @@
 """Nothing changes: the last given frame is the answer. The trivial forecast of every time-dependent task.
 
-    u(t + dt) = u(t). An operator that does not beat this has learned no dynamics.
+u(t + dt) = u(t). An operator that does not beat this has learned no dynamics.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,9 @@ class Persistence(Operator):
     def bind(self, task: Task, *, seed: int = 0) -> None:
         if task.signature.kind == "steady":
             raise SettingError(
-                given="a steady task for Persistence", needed="a time-dependent task, whose inputs hold a frame", remedy="Use 'mean'."
+                given="a steady task for Persistence",
+                needed="a time-dependent task, whose inputs hold a frame",
+                remedy="Use 'mean'.",
             )
         from sciml.normalize import fit_normalisers
 
