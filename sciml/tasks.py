@@ -41,7 +41,7 @@ class Signature:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Signature":
         """Inverse of `to_json`."""
-        lists = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "grid"}
+        lists: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "grid"}
         return cls(**lists, grid=Grid.from_json(values["grid"]))
 
     def check_inputs(self, shape: Sequence[int], who: str) -> None:

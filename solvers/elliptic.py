@@ -188,7 +188,7 @@ def _transform(values: np.ndarray, grid: Grid, *, inverse: bool) -> np.ndarray:
     kinds = [basis(a) for a in grid.axes]
     if inverse and waves:
         sizes = [grid.axes[w - values.ndim + grid.dimension].size for w in waves]
-        values = scipy.fft.irfftn(values, s=sizes, axes=waves)
+        values = np.asarray(scipy.fft.irfftn(values, s=sizes, axes=waves))
     if len(set(kinds)) == 1 and not waves:  # one call for all axes
         name, kind = kinds[0]
         call = getattr(scipy.fft, ("i" if inverse else "") + name + "n")
@@ -197,7 +197,7 @@ def _transform(values: np.ndarray, grid: Grid, *, inverse: bool) -> np.ndarray:
         if name != "fft":
             call = getattr(scipy.fft, ("i" if inverse else "") + name)
             values = call(values, type=kind, axis=values.ndim - grid.dimension + i)
-    return values if inverse or not waves else scipy.fft.rfftn(values, axes=waves)
+    return values if inverse or not waves else np.asarray(scipy.fft.rfftn(values, axes=waves))
 
 
 def eigenvalues(grid: Grid, operator: str = "stencil") -> np.ndarray:

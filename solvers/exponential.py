@@ -180,7 +180,7 @@ def _coefficients(symbol: np.ndarray, dt: float, order: int, dtype: str) -> dict
         total = sum(function(z + r) for r in turn) / len(turn)
         return total.real if real else total
 
-    out = {"whole": np.exp(z)}
+    out: dict[str, Any] = {"whole": np.exp(z)}
     if order == 4:
         out["half"] = np.exp(z / 2)
         out["q"] = dt * mean(lambda w: (np.exp(w / 2) - 1) / w)

@@ -57,10 +57,10 @@ class VorticityNavierStokes:
 
         Its mean is kept, as periodicity demands (a mean would need a mean shear).
         """
-        p = {"nu": parameters["nu"], "drag": self.drag}
+        p: dict[str, Any] = {"nu": parameters["nu"], "drag": self.drag}
         if self.forcing is not None:
             f = self.forcing(*self.grid.mesh()) if callable(self.forcing) else self.forcing
-            p["forcing"] = scipy.fft.rfft2(np.broadcast_to(np.asarray(f, np.float64), self.grid.shape))[None]
+            p["forcing"] = np.fft.rfft2(np.broadcast_to(np.asarray(f, np.float64), self.grid.shape))[None]
             if self.dtype == "float32":
                 p["forcing"] = p["forcing"].astype(np.complex64)
         convection = Convection(self.grid)

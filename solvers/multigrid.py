@@ -173,8 +173,8 @@ class Cycle:
     """One symmetric V-cycle from zero for -div(a grad u), given by its faces: u = cycle(f).
 
     Coarse grids pair cells along each axis of even size while one has more than four; the coarsest is solved densely.
-    Smoother: red-black Gauss-Seidel, colours reversed after the correction, so that the cycle is symmetric and fit for conjugate
-    gradients. Transfers: cell-centred linear interpolation and its adjoint.
+    Smoother: red-black Gauss-Seidel, colours reversed after the correction, so that the cycle is symmetric, as conjugate
+    gradients need. Transfers: cell-centred linear interpolation and its adjoint.
     """
 
     def __init__(self, faces: list[np.ndarray], grid: Grid, sweeps: int = 2):

@@ -36,14 +36,14 @@ def derivative(values: np.ndarray, grid: Grid, orders: Sequence[int]) -> np.ndar
     The Nyquist mode of an even axis is dropped for odd orders: its derivative vanishes on the grid.
     """
     axes = tuple(range(-grid.dimension, 0))
-    spectrum = scipy.fft.rfftn(values, axes=axes)
+    spectrum = np.asarray(scipy.fft.rfftn(values, axes=axes))
     for i, (k, order, n) in enumerate(zip(wavenumbers(grid), orders, grid.shape, strict=True)):
         if order:
             factor = (1j * k) ** order
             if order % 2 and n % 2 == 0:
                 factor = np.where(np.isclose(np.abs(k), np.pi * n / grid.lengths[i]), 0.0, factor)
             spectrum = spectrum * factor
-    return scipy.fft.irfftn(spectrum, s=grid.shape, axes=axes)
+    return np.asarray(scipy.fft.irfftn(spectrum, s=grid.shape, axes=axes))
 
 
 def resample(values: np.ndarray, grid: Grid, shape: int | Sequence[int]) -> np.ndarray:
@@ -58,7 +58,7 @@ def resample(values: np.ndarray, grid: Grid, shape: int | Sequence[int]) -> np.n
     for axis, (old, new) in enumerate(zip(grid.shape, shape, strict=True), start=-grid.dimension):
         if old == new:
             continue
-        modes = np.moveaxis(scipy.fft.rfft(spectrum, axis=axis), axis, -1)
+        modes = np.moveaxis(np.asarray(scipy.fft.rfft(spectrum, axis=axis)), axis, -1)
         kept = min(old, new) // 2 + 1
         out = np.zeros((*modes.shape[:-1], new // 2 + 1), complex)
         out[..., :kept] = modes[..., :kept]
@@ -66,7 +66,7 @@ def resample(values: np.ndarray, grid: Grid, shape: int | Sequence[int]) -> np.n
             out[..., kept - 1] *= 0.5 if new > old else 2.0
             if new < old:
                 out[..., kept - 1] = out[..., kept - 1].real
-        spectrum = np.moveaxis(scipy.fft.irfft(out, n=new, axis=-1), -1, axis) * (new / old)
+        spectrum = np.moveaxis(np.asarray(scipy.fft.irfft(out, n=new, axis=-1)), -1, axis) * (new / old)
     return spectrum
 
 

@@ -82,7 +82,7 @@ class TorchOperator(Operator):
         return self.output_normaliser.decode((network or self.module)(self.input_normaliser.encode(inputs)))
 
     @torch.no_grad()
-    def predict(self, inputs, *, batch_size: int | None = None, **where):
+    def predict(self, inputs: Any, *, batch_size: int | None = None, **where: Any) -> Any:
         if where:
             raise SettingError(
                 given=f"predict(..., {', '.join(where)}=)", needed="inputs only",

@@ -68,7 +68,7 @@ class EquinoxModule(Operator):
         """Physical inputs to physical outputs with the given module, differentiable."""
         return self.output_normaliser.decode(jax.vmap(module)(self.input_normaliser.encode(inputs)))  # type: ignore[arg-type]
 
-    def predict(self, inputs, *, batch_size: int | None = None, **where):
+    def predict(self, inputs: Any, *, batch_size: int | None = None, **where: Any) -> Any:
         if where:
             raise SettingError(
                 given=f"predict(..., {', '.join(where)}=)", needed="inputs only", remedy="Pass inputs on the grid wanted."

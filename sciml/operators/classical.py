@@ -120,7 +120,7 @@ class ClassicalSolver(Operator):
         self.bound_signature  # noqa: B018 - a clear error when unbound
         return Nothing()
 
-    def predict(self, inputs, *, batch_size: int | None = None, **where):
+    def predict(self, inputs: Any, *, batch_size: int | None = None, **where: Any) -> Any:
         """Solve for inputs (item, channel, *space) of any resolution that `coarsen` divides; `where` takes nothing."""
         signature = self.bound_signature
         signature.check_inputs(inputs.shape, type(self).__name__)

@@ -42,7 +42,7 @@ class Persistence(Operator):
     def recommended(self, task: Task) -> Mapping[str, Any]:
         return {"epochs": 1, "batch_size": 64}
 
-    def predict(self, inputs, *, batch_size: int | None = None, **where):
+    def predict(self, inputs: Any, *, batch_size: int | None = None, **where: Any) -> Any:
         if where:
             raise SettingError(given=f"predict(..., {', '.join(where)}=)", needed="inputs only", remedy="Leave it out.")
         signature = self.bound_signature

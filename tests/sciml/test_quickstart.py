@@ -93,3 +93,20 @@ def test_an_interrupted_call_goes_on(tmp_path, monkeypatch):
     result = start(tmp_path, [], networks=("fno:tiny",))
     assert (tmp_path / "dataset.h5").stat().st_mtime_ns == stopped
     assert len(result.report.scores) == 5
+
+
+@pytest.mark.parametrize(("several", "one", "chosen"), [(1.0, 2.0, 2), (2.0, 1.0, 1)])
+def test_threads_are_chosen_by_the_probe_and_given_back(several, one, chosen, monkeypatch):
+    import torch
+
+    from sciml import threads
+
+    monkeypatch.setattr(threads, "probe", lambda: several if torch.get_num_threads() > 1 else one)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with threads.sensible_threads() as count:
+            assert count == torch.get_num_threads() == chosen
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
