@@ -19,8 +19,8 @@ from sciml.threads import sensible_threads
 NETWORKS = ("mgno:small", "fno:small")
 COARSEN = (1, 2, 4)
 RATE = 6e-3
-"""Peak learning rate of both networks, higher than their own choice, which is for longer trainings: with 1000 samples at 64 x 64
-and 8 or 9 epochs it lowers the error of MgNO from 3.7 to 3.1 %, of FNO from 3.5 to 2.7 %."""
+"""Peak learning rate of both networks, higher than their own choice, which is for longer trainings: with 1000 samples at
+64 x 64 and 8 or 9 epochs it lowers the error of MgNO from 3.7 to 3.1 %, of FNO from 3.5 to 2.7 %."""
 PATIENCE = 1.5
 """A training that takes this many times its share (the machine became busy after the first steps were timed) is cut off."""
 TITLES = {"mgno": "MgNO", "fno": "FNO", "unet": "U-Net", "deeponet": "DeepONet"}
