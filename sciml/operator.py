@@ -255,7 +255,7 @@ class Operator(ABC):
 def config_of(operator: Operator) -> Scalars:
     """An operator's configuration as a dictionary, from a dataclass or from a mapping."""
     config: Any = operator.config
-    return dataclasses.asdict(config) if dataclasses.is_dataclass(config) else dict(config or {})
+    return dataclasses.asdict(config) if dataclasses.is_dataclass(config) else dict(config or {})  # pyright: ignore[reportArgumentType]
 
 
 def stored_name(cls: type[Operator]) -> str:
