@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft
 
-from solvers.errors import DataError, SettingError
+from solvers.errors import DataError, GridError, SettingError
 from solvers.grid import Axis, Grid
 from solvers.result import Outcome, Result
 
@@ -40,6 +40,12 @@ class Poisson:
             )
         for axis in self.grid.axes:
             basis(axis)
+            if _walls_are_points(axis) and axis.size < 3:
+                raise GridError(
+                    given=f"{axis.size} nodes on axis {axis.name!r}, both on walls",
+                    needed="at least 3",
+                    remedy="Enlarge the grid.",
+                )
 
     def solve(self, f: np.ndarray, remove_mean: bool = False) -> Result:
         """u for right-hand sides f, (sample, *space) -> values (sample, *space).

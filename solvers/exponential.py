@@ -20,7 +20,7 @@ from solvers.spectral import dealias_mask, wavenumbers
 
 import jax.numpy as jnp  # isort: skip - after solvers.precision, which settles JAX's memory first
 
-CONTOUR = 32  # points of the contour integral, radius 1
+CONTOUR = 32  # points of the contour integral
 Symbol = Callable[[tuple, Mapping[str, Any]], Any]
 Nonlinear = Callable[[Any, tuple, Mapping[str, Any]], Any]
 
@@ -75,9 +75,9 @@ class ExponentialRK:
                 needed=f"(sample, {', '.join(map(str, self.grid.shape))}[, component])",
                 remedy="Add the sample axis, or build the solver for this grid.",
             )
-        if times.ndim != 1 or len(times) < 2 or np.any(np.diff(times) <= 0):
+        if times.ndim != 1 or len(times) < 2 or not np.all(np.diff(times) > 0) or not np.isfinite(times).all():
             raise DataError(
-                given=f"times {times}", needed="at least two increasing numbers", remedy="Start with the initial time."
+                given=f"times {times}", needed="at least two increasing finite numbers", remedy="Start with the initial time."
             )
         with jax.enable_x64(self.dtype == "float64"):
             frames, steps = self._frames(initial, times, self._shaped(parameters or {}, len(initial)))
@@ -175,9 +175,11 @@ def _coefficients(symbol: np.ndarray, dt: float, order: int, dtype: str) -> dict
     turn = np.exp(2j * np.pi * (np.arange(CONTOUR) + 0.5) / CONTOUR)
     turn = turn[: CONTOUR // 2] if real else turn  # real z: the lower half circle gives the conjugates
     z = z.real if real else z
+    # No circle comes closer than 1/2 to zero, where the formulas below cancel; with one radius for all z, some would meet it.
+    radius = np.where(np.abs(z) < 1, 2.0, 0.5)
 
     def mean(function):
-        total = sum(function(z + r) for r in turn) / len(turn)
+        total = sum(function(z + radius * r) for r in turn) / len(turn)
         return total.real if real else total
 
     out: dict[str, Any] = {"whole": np.exp(z)}

@@ -56,9 +56,11 @@ class Axis:
             raise GridError(
                 given=f"{self.size} points on axis {self.name!r}", needed="at least 1 (2 for nodes)", remedy="Enlarge the grid."
             )
-        if not self.stop > self.start:
+        if not 0 < self.stop - self.start < np.inf:
             raise SettingError(
-                given=f"axis {self.name!r} from {self.start} to {self.stop}", needed="start < stop", remedy="Swap them."
+                given=f"axis {self.name!r} from {self.start} to {self.stop}",
+                needed="start < stop, both finite",
+                remedy="Change them.",
             )
 
     @property
@@ -114,6 +116,12 @@ class Grid:
         dimension = dimension or max((len(v) for v in (size, start, stop) if isinstance(v, (tuple, list))), default=1)
         spread = lambda v: tuple(v) if isinstance(v, (tuple, list)) else (v,) * dimension  # noqa: E731
         side = boundary or ("periodic" if kind == "periodic" else "free")
+        if not 1 <= dimension <= 3 or any(len(spread(v)) != dimension for v in (size, start, stop)):
+            raise GridError(
+                given=f"size {size}, start {start}, stop {stop} in {dimension} dimensions",
+                needed="1 to 3 dimensions, and one value per axis or one for all",
+                remedy="Make them agree.",
+            )
         rows = zip("xyz"[:dimension], spread(size), spread(start), spread(stop), strict=True)
         return cls(tuple(Axis(name, int(n), float(a), float(b), kind, (side, side)) for name, n, a, b in rows))
 
@@ -157,7 +165,7 @@ class Grid:
 
     def with_shape(self, shape: int | tuple[int, ...]) -> "Grid":
         """The same domain at another resolution."""
-        shape = (shape,) * self.dimension if isinstance(shape, int) else tuple(shape)
+        shape = (shape,) * self.dimension if np.ndim(shape) == 0 else tuple(shape)
         if len(shape) != self.dimension:
             raise GridError(
                 given=f"shape {shape}", needed=f"{self.dimension} sizes ({', '.join(self.names)})", remedy="Pass one per axis."

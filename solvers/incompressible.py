@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import scipy.fft
 
-from solvers.errors import GridError
+from solvers.elliptic import check_samples
+from solvers.errors import DataError, GridError, SettingError
 from solvers.exponential import ExponentialRK
 from solvers.grid import Grid
 from solvers.result import Result
@@ -51,21 +52,48 @@ class VorticityNavierStokes:
                 needed="two periodic axes",
                 remedy="Use Grid.box('periodic', n, dimension=2).",
             )
+        if not 0 <= self.drag < np.inf:
+            raise SettingError(given=f"drag={self.drag}", needed="a number >= 0", remedy="Friction takes energy out.")
+        self._stepper()  # checks the settings of time stepping now, not at the first solve
 
     def solve(self, vorticity: np.ndarray, times: np.ndarray, parameters: Mapping[str, Any]) -> Result:
-        """Vorticity at `times`; vorticity (sample, x, y) at times[0], parameters {"nu": number or (sample,)}.
+        """Vorticity at `times`; vorticity (sample, x, y) at times[0], parameters {"nu": number or (sample,), >= 0}.
 
-        Its mean is kept, as periodicity demands (a mean would need a mean shear).
+        The mean of the vorticity moves no fluid (it would need a mean shear): it only feels drag and the mean of f.
+
+        Raises
+        ------
+        DataError : fields, viscosity or forcing of the wrong shape or not finite.
         """
-        p: dict[str, Any] = {"nu": parameters["nu"], "drag": self.drag}
+        check_samples(np.asarray(vorticity), self.grid, "vorticity")
+        p: dict[str, Any] = {"nu": _viscosities(parameters, len(vorticity)), "drag": self.drag}
         if self.forcing is not None:
-            f = self.forcing(*self.grid.mesh()) if callable(self.forcing) else self.forcing
-            p["forcing"] = np.fft.rfft2(np.broadcast_to(np.asarray(f, np.float64), self.grid.shape))[None]
+            f = np.asarray(self.forcing(*self.grid.mesh()) if callable(self.forcing) else self.forcing, np.float64)
+            if f.shape not in ((), self.grid.shape) or not np.isfinite(f).all():
+                raise DataError(
+                    given=f"a forcing of shape {f.shape}" + ("" if np.isfinite(f).all() else " with NaN or infinity"),
+                    needed=f"finite values of shape {self.grid.shape}",
+                    remedy="Evaluate it on this grid, or pass a function of (x, y).",
+                )
+            p["forcing"] = np.fft.rfft2(np.broadcast_to(f, self.grid.shape))[None]
             if self.dtype == "float32":
                 p["forcing"] = p["forcing"].astype(np.complex64)
+        return self._stepper().solve(vorticity, times, p)
+
+    def _stepper(self) -> ExponentialRK:
         convection = Convection(self.grid)
-        solver = ExponentialRK(self.grid, viscosity, convection, self.dt, self.order, self.dealias, self.dtype)
-        return solver.solve(vorticity, times, p)
+        return ExponentialRK(self.grid, viscosity, convection, self.dt, self.order, self.dealias, self.dtype)
+
+
+def _viscosities(parameters: Mapping[str, Any], samples: int) -> np.ndarray:
+    nu = np.asarray(parameters.get("nu", np.nan), np.float64)
+    if nu.shape not in ((), (samples,)) or not np.all((nu >= 0) & np.isfinite(nu)):
+        raise DataError(
+            given=f"parameters {dict(parameters)} for {samples} samples",
+            needed="'nu', a number >= 0 or one per sample",
+            remedy="Pass parameters={'nu': ...}.",
+        )
+    return nu
 
 
 def velocity(vorticity: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
