@@ -218,6 +218,14 @@ def test_single_precision_on_request_only_and_jax_is_left_as_it_was():
     assert 1e-8 < error < 5e-6
 
 
+@pytest.mark.parametrize(("dealias", "modes"), [(2 / 3, 43), (0.5, 32), (1.0, 64)])
+def test_modes_beyond_the_share_stay_empty(dealias, modes):
+    """At a viscosity that fills every mode there is; the last one stays empty for odd fields."""
+    spectrum = np.abs(np.fft.rfft(burgers(1 / 64, nu=(0.02,), times=(0.0, 1.0), dealias=dealias).values[0, 1]))
+    assert spectrum[1:modes].min() > 1e-4
+    assert spectrum[modes:].max(initial=0.0) < 1e-13
+
+
 def test_blow_up_is_named_and_stays_in_its_sample():
     u = np.stack([np.sin(LINE.coordinates()[0]) * size for size in (1.0, 1e6, 1.0)])
     solver = ExponentialRK(LINE, diffusion, convection, 1 / 16)
