@@ -93,7 +93,7 @@ class MgNO(TorchOperator):
         level_count(self.bound_signature.grid.with_shape(tuple(shape)), self._levels)
 
     def recommended(self, task):
-        return {"lr": 2e-3, "batch_size": 8, "epochs": 40, "weight_decay": 1e-5}
+        return {"lr": 4e-3, "batch_size": 8, "epochs": 40, "weight_decay": 1e-5}
 
 
 class MgNetwork(nn.Module):

@@ -90,7 +90,7 @@ class Pyramid(nn.Module):
         super().__init__()
         self.coordinates = config.coordinates
         # Linear interpolation does not wrap around; copying the nearest value keeps shifts of periodic fields exact.
-        self.interpolation = {"mode": "nearest-exact"} if periodic else {"mode": LINEAR[dimension], "align_corners": False}
+        self.interpolation = "nearest-exact" if periodic else LINEAR[dimension]
         conv = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}[dimension]
         padding = {"padding": 1, "padding_mode": "circular" if periodic else "zeros"}
         widths = [config.width * 2**level for level in range(config.levels)]
@@ -118,7 +118,7 @@ class Pyramid(nn.Module):
                 kept.append(x)
                 x = self.coarsen[level](x)
         for block, skip in zip(reversed(self.up), reversed(kept), strict=True):
-            x = block(torch.cat([F.interpolate(x, size=skip.shape[2:], **self.interpolation), skip], 1))
+            x = block(torch.cat([F.interpolate(x, size=skip.shape[2:], mode=self.interpolation), skip], 1))
         return self.last(x)
 
 
