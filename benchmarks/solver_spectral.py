@@ -1,0 +1,146 @@
+"""Burgers and Navier-Stokes: order in time, and samples per second beside Exponax with the same grid, precision and step.
+
+    python -m benchmarks.solver_spectral [--batch 16]
+
+Both take the same steps of ETDRK4 in float64 on the same batch, compiled before the clock starts; the fields they end with are
+compared.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.record import record
+from solvers.exponential import ExponentialRK
+from solvers.grid import Grid
+from solvers.incompressible import VorticityNavierStokes
+
+import jax  # isort: skip - after the solvers, which settle JAX's memory first
+import jax.numpy as jnp  # isort: skip
+
+SEED = 2028
+
+
+def burgers_linear(k, p):
+    """Symbol of nu u_xx."""
+    return -p["nu"] * k[0] ** 2
+
+
+def burgers_nonlinear(u_hat, k, p):
+    """Spectrum of -(u^2 / 2)_x."""
+    n = 2 * (u_hat.shape[-1] - 1)
+    return -0.5j * k[0] * jnp.fft.rfft(jnp.fft.irfft(u_hat, n=n) ** 2)
+
+
+def smooth_fields(batch: int, shape: tuple[int, ...], waves: int = 6) -> np.ndarray:
+    """Random trigonometric polynomials of size about one with mean zero, (batch, *shape)."""
+    rng = np.random.default_rng(SEED)
+    x = np.meshgrid(*[np.arange(n) / n for n in shape], indexing="ij")
+    fields = np.zeros((batch, *shape))
+    for _ in range(3 * waves):
+        k = rng.integers(-waves, waves + 1, len(shape))
+        if k.any():
+            phase = 2 * np.pi * sum(a * b for a, b in zip(k, x, strict=True))
+            fields += rng.standard_normal((batch, *(1,) * len(shape))) * np.cos(phase + rng.uniform(0, 6)) / np.abs(k).sum()
+    return fields
+
+
+def orders(solve: Callable[[int], np.ndarray], steps: Sequence[int]) -> dict:
+    """Errors against four times the finest number of steps, and the order between each two."""
+    reference = solve(4 * steps[-1])
+    errors = [float(np.linalg.norm(solve(n) - reference) / np.linalg.norm(reference)) for n in steps]
+    return {"steps": list(steps), "errors": errors, "orders": np.log2(np.divide(errors[:-1], errors[1:])).tolist()}
+
+
+def beside(ours: Callable, theirs: Callable, batch: int, repeats: int = 5) -> dict:
+    """Alternate both, best of a few: samples per second, their ratio, and the difference of the answers."""
+    a, b = np.asarray(ours()), np.asarray(theirs())
+    best = {"ours": np.inf, "exponax": np.inf}
+    for _ in range(repeats):
+        for name, call in (("ours", ours), ("exponax", theirs)):
+            start = time.perf_counter()
+            np.asarray(call())
+            best[name] = min(best[name], time.perf_counter() - start)
+    return {
+        "samples_per_second": {name: batch / seconds for name, seconds in best.items()},
+        "ratio": best["exponax"] / best["ours"],
+        "relative_difference": float(np.linalg.norm(a - b) / np.linalg.norm(b)),
+    }
+
+
+def burgers(batch: int, size: int = 512, dt: float = 0.001, steps: int = 200, nu: float = 0.02) -> dict:
+    """u_t + u u_x = nu u_xx on the unit circle."""
+    import exponax
+
+    grid, u = Grid.box("periodic", size, dimension=1), smooth_fields(batch, (size,))
+    times = np.array([0.0, steps * dt])
+
+    def run(step: float, fields=u):
+        return ExponentialRK(grid, burgers_linear, burgers_nonlinear, step).solve(fields, times, {"nu": nu}).values[:, -1]
+
+    with jax.enable_x64(True):
+        stepper = exponax.stepper.Burgers(1, 1.0, size, dt, diffusivity=nu, order=4)
+        repeat = jax.jit(jax.vmap(exponax.repeat(stepper, steps)))
+        start = jnp.asarray(u[:, None])
+        theirs = lambda: _wide(repeat, start)[:, 0]  # noqa: E731
+        speed = beside(lambda: run(dt), theirs, batch)
+    order = orders(lambda n: run(times[-1] / n, u[:2]), (25, 50, 100))
+    return {"equation": "burgers", "size": size, "dt": dt, "steps": steps, "batch": batch, **speed, "time_order": order}
+
+
+def navier_stokes(batch: int, size: int = 128, dt: float = 0.005, steps: int = 50, nu: float = 1e-3) -> dict:
+    """Vorticity on the unit torus, without forcing (Exponax's has none)."""
+    import exponax
+
+    grid, w = Grid.box("periodic", size, dimension=2), smooth_fields(batch, (size, size))
+    times = np.array([0.0, steps * dt])
+
+    def run(step: float, fields=w):
+        return VorticityNavierStokes(grid, step).solve(fields, times, {"nu": nu}).values[:, -1]
+
+    with jax.enable_x64(True):
+        stepper = exponax.stepper.NavierStokesVorticity(2, 1.0, size, dt, diffusivity=nu, order=4)
+        repeat = jax.jit(jax.vmap(exponax.repeat(stepper, steps)))
+        start = jnp.asarray(w[:, None])
+        theirs = lambda: _wide(repeat, start)[:, 0]  # noqa: E731
+        speed = beside(lambda: run(dt), theirs, batch, repeats=3)
+    order = orders(lambda n: run(times[-1] / n, w[:1]), (5, 10, 20))
+    return {"equation": "navier_stokes", "size": size, "dt": dt, "steps": steps, "batch": batch, **speed, "time_order": order}
+
+
+def _wide(call: Callable, fields) -> np.ndarray:
+    with jax.enable_x64(True):
+        return np.asarray(call(fields))
+
+
+def main(arguments: Sequence[str] | None = None) -> dict:
+    """Measure, print, store; returns what was stored."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--name", default="solver_spectral", help="name of the results file")
+    options = parser.parse_args(arguments)
+    rows = [burgers(options.batch), navier_stokes(options.batch)]
+    table = Table("equation", "ours, samples/s", "Exponax, samples/s", "ratio", "difference", "orders in time")
+    for row in rows:
+        rates = row["samples_per_second"]
+        found = ", ".join(f"{o:.2f}" for o in row["time_order"]["orders"])
+        table.add_row(
+            row["equation"],
+            f"{rates['ours']:.1f}",
+            f"{rates['exponax']:.1f}",
+            f"{row['ratio']:.2f}",
+            f"{row['relative_difference']:.1e}",
+            found,
+        )
+    Console().print(table)
+    payload = {"precision": "float64", "rows": rows}
+    record(options.name, payload)
+    return payload
+
+
+if __name__ == "__main__":
+    main()
