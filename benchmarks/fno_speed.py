@@ -75,7 +75,7 @@ def alternate(first: Callable, second: Callable, repeats: int = 9) -> tuple[floa
 
 def main(arguments: Sequence[str] | None = None) -> dict:
     """Measure, print, store; returns what was stored."""
-    from neuralop.models import FNO
+    from neuralop.models import FNO  # pyright: ignore[reportMissingImports]
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import scipy.sparse.linalg
@@ -62,7 +63,7 @@ def cycles(samples: int = 4) -> list[dict]:
 
 def peers(n: int, batch: int) -> list[dict]:
     """Time per sample of one batch with every solver, for both contrasts."""
-    import pyamg
+    import pyamg  # pyright: ignore[reportMissingImports]
 
     grid = Grid.box("cell", n, dimension=2, boundary="dirichlet")
     threads = os.cpu_count() or 1
@@ -103,7 +104,7 @@ def spread(solve: Callable, matrices: Sequence, threads: int) -> list:
         return list(pool.map(solve, matrices))
 
 
-def clock(call: Callable) -> tuple[float, object]:
+def clock(call: Callable) -> tuple[float, Any]:
     """Best of two runs, and the last answer."""
     times, answer = [], None
     for _ in range(2):

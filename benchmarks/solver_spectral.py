@@ -74,7 +74,7 @@ def beside(ours: Callable, theirs: Callable, batch: int, repeats: int = 5) -> di
 
 def burgers(batch: int, size: int = 512, dt: float = 0.001, steps: int = 200, nu: float = 0.02) -> dict:
     """u_t + u u_x = nu u_xx on the unit circle."""
-    import exponax
+    import exponax  # pyright: ignore[reportMissingImports]
 
     grid, u = Grid.box("periodic", size, dimension=1), smooth_fields(batch, (size,))
     times = np.array([0.0, steps * dt])
@@ -94,7 +94,7 @@ def burgers(batch: int, size: int = 512, dt: float = 0.001, steps: int = 200, nu
 
 def navier_stokes(batch: int, size: int = 128, dt: float = 0.005, steps: int = 50, nu: float = 1e-3) -> dict:
     """Vorticity on the unit torus, without forcing (Exponax has none, and the other sign of the stream function)."""
-    import exponax
+    import exponax  # pyright: ignore[reportMissingImports]
 
     grid, w = Grid.box("periodic", size, dimension=2), smooth_fields(batch, (size, size))
     times = np.array([0.0, steps * dt])

@@ -8,6 +8,7 @@ Four kinds of axis, n points on [start, stop], L = stop - start:
     interior   x_j = start + (j + 1) L / (n + 1)   nodes without the two walls
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -165,12 +166,12 @@ class Grid:
 
     def with_shape(self, shape: int | tuple[int, ...]) -> "Grid":
         """The same domain at another resolution."""
-        shape = (shape,) * self.dimension if np.ndim(shape) == 0 else tuple(shape)
-        if len(shape) != self.dimension:
+        sizes = tuple(shape) if isinstance(shape, Iterable) else (shape,) * self.dimension
+        if len(sizes) != self.dimension:
             raise GridError(
-                given=f"shape {shape}", needed=f"{self.dimension} sizes ({', '.join(self.names)})", remedy="Pass one per axis."
+                given=f"shape {sizes}", needed=f"{self.dimension} sizes ({', '.join(self.names)})", remedy="Pass one per axis."
             )
-        return Grid(tuple(replace(axis, size=int(n)) for axis, n in zip(self.axes, shape, strict=True)))
+        return Grid(tuple(replace(axis, size=int(n)) for axis, n in zip(self.axes, sizes, strict=True)))
 
     def to_json(self) -> list[dict]:
         """Plain lists and dictionaries, for headers and configurations."""

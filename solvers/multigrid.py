@@ -208,7 +208,7 @@ class Cycle:
             self.prolongations.append(product)
             shapes.append(shape)
         self.restrictions = [p.T.tocsr() for p in self.prolongations]
-        self.smoothers = [Diagonal(self.operators[0])]
+        self.smoothers: list[Diagonal | Lines] = [Diagonal(self.operators[0])]
         for operator, shape in zip(self.operators[1:-1], shapes[1:-1], strict=True):
             self.smoothers.append(Lines(operator, shape) if len(shape) > 1 else Diagonal(operator))
         # Rounding leaves a singular operator's zero eigenvalue at about eps times its size.
@@ -324,12 +324,12 @@ def interpolation(operator: csr_array, shape: tuple[int, ...], axis: int, period
     Exact for problems in one dimension.
     """
     label, colours, pattern = _line_pattern(shape, axis, periodic)
-    sums = operator @ colours  # per point, the couplings to each colour of the axis
+    sums = np.asarray(operator @ colours)  # per point, the couplings to each colour of the axis
     indptr, indices, at, rows, neighbours = pattern
     values = np.ones(len(indices))
     for place, row, neighbour in zip(at, rows, neighbours, strict=True):
         values[place] = -sums[row, label[neighbour]] / sums[row, label[row]]
-    return csr_array((values, indices, indptr), shape=(operator.shape[0], int(indices.max()) + 1))
+    return csr_array((values, indices, indptr), shape=(len(label), int(indices.max()) + 1))
 
 
 @functools.lru_cache(maxsize=128)
