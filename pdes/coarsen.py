@@ -31,18 +31,18 @@ def coarse_axis(axis: Axis, factor: int) -> tuple[Axis, int]:
 def restrict(values: np.ndarray, fine: Grid, coarse: Grid) -> np.ndarray:
     """Values (..., *space) from one grid to a coarser one of the same domain.
 
-    Cells: means (a conservative restriction). Periodic: the Fourier modes that the coarse grid carries, without its Nyquist
-    mode (no aliasing). Nodes and interior: the common points.
+    Cells, periodic or not: means (a conservative restriction). Other periodic axes: the Fourier modes that the coarse grid
+    carries, without its Nyquist mode (no aliasing). Nodes and interior: the common points.
     """
     if fine.shape == coarse.shape:
         return values
     for position, (a, b) in enumerate(zip(fine.axes, coarse.axes, strict=True)):
         values = np.moveaxis(values, position - fine.dimension, -1)
-        if a.kind == "periodic":
+        if a.kind == "periodic" and not a.cells:
             values = truncate(values, b.size)
         else:
             target, first = coarse_axis(a, _factor(a, b))
-            if a.kind == "cell":
+            if a.is_cell:
                 values = values.reshape(*values.shape[:-1], target.size, -1).mean(axis=-1)
             else:
                 values = values[..., first :: _factor(a, b)][..., : target.size]
@@ -66,7 +66,7 @@ def truncate(values: np.ndarray, n: int) -> np.ndarray:
 
 
 def _factor(fine: Axis, coarse: Axis) -> int:
-    shift = {"cell": 0, "node": -1, "interior": 1}[fine.kind]
+    shift = {"cell": 0, "periodic": 0, "node": -1, "interior": 1}[fine.kind]
     factor, left = divmod(fine.size + shift, coarse.size + shift)
     if left:
         raise GridError(

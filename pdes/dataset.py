@@ -228,7 +228,7 @@ class Dataset:
             averaged = {
                 n: factors[n]
                 for n, axis in zip(self.grid.names, self.grid.axes, strict=True)
-                if axis.kind == "cell" and n in array.dims
+                if axis.is_cell and n in array.dims
             }
             for axis, name in enumerate(array.dims):
                 if name == "time":

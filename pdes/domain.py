@@ -34,8 +34,8 @@ class Domain:
         """Conditions at the two ends of an axis."""
         raise NotImplementedError
 
-    def points(self) -> str:
-        """Where grid points lie: "periodic", "node", "cell" or "interior"."""
+    def points(self, name: str) -> tuple[str, bool]:
+        """Where the points of an axis lie: its kind, and whether a periodic axis holds cells (see `solvers.grid.Axis`)."""
         raise NotImplementedError
 
     def grid(self, resolution: int | tuple[int, ...]) -> Grid:
@@ -47,12 +47,11 @@ class Domain:
                 needed=f"one number or {self.dimension} of them ({', '.join(self.names)})",
                 remedy="Pass e.g. resolution=64.",
             )
-        return Grid(
-            tuple(
-                Axis(name, int(size), float(start), float(stop), self.points(), self.sides(name))
-                for size, (name, (start, stop)) in zip(sizes, self.intervals().items(), strict=True)
-            )
-        )
+        axes = []
+        for size, (name, (start, stop)) in zip(sizes, self.intervals().items(), strict=True):
+            kind, cells = self.points(name)
+            axes.append(Axis(name, int(size), float(start), float(stop), kind, self.sides(name), cells))
+        return Grid(tuple(axes))
 
     def _check(self):
         names = self.names
@@ -72,6 +71,11 @@ class Domain:
 class Periodic(Domain):
     """A box whose opposite sides are one.
 
+    Parameters
+    ----------
+    x, y, z : intervals (start, stop).
+    cells : values are means over cells (finite volumes, solutions with jumps), not values at points.
+
     Examples
     --------
     >>> Periodic(x=(0, 1), y=(0, 2)).grid(8).spacing
@@ -81,6 +85,7 @@ class Periodic(Domain):
     x: Interval = (0.0, 1.0)
     y: Interval | None = None
     z: Interval | None = None
+    cells: bool = False
 
     def __post_init__(self):
         self._check()
@@ -88,8 +93,8 @@ class Periodic(Domain):
     def sides(self, name: str) -> tuple[str, str]:
         return ("periodic", "periodic")
 
-    def points(self) -> str:
-        return "periodic"
+    def points(self, name: str) -> tuple[str, bool]:
+        return "periodic", self.cells
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ class Box(Domain):
     Parameters
     ----------
     x, y, z : intervals (start, stop).
-    boundary : one condition for all sides ("dirichlet", "neumann", ...), or per axis {"x": "dirichlet", "y": ("neumann",
+    boundary : one condition for all sides ("dirichlet", "neumann", ...), or per axis {"x": "periodic", "y": ("neumann",
         "dirichlet")}. Values on the walls are zero unless the problem says otherwise.
     kind : "cell" (centres, walls half a cell away), "node" (walls included) or "interior" (nodes without walls).
 
@@ -126,9 +131,12 @@ class Box(Domain):
             pairs = {n: (v, v) if isinstance(v, str) else tuple(v) for n, v in self.boundary.items()}
             object.__setattr__(self, "boundary", tuple((name, pairs[name]) for name in self.names))
         self.grid(3)  # conditions and kind are checked by the grid
+        if all(self.sides(name) == ("periodic", "periodic") for name in self.names):
+            raise SettingError(given="a Box with periodic sides only", needed="a wall", remedy="Use Periodic(...).")
 
     def sides(self, name: str) -> tuple[str, str]:
         return (self.boundary, self.boundary) if isinstance(self.boundary, str) else dict(self.boundary)[name]
 
-    def points(self) -> str:
-        return self.kind
+    def points(self, name: str) -> tuple[str, bool]:
+        periodic = self.sides(name) == ("periodic", "periodic")
+        return ("periodic", self.kind == "cell") if periodic else (self.kind, False)

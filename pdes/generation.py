@@ -161,7 +161,8 @@ def version() -> str:
 def _filter_name(job: Job) -> str:
     if job.problem.compute_grid(job.resolution).shape == job.problem.stored_grid(job.resolution).shape:
         return "none"
-    return {"periodic": "spectral truncation", "cell": "cell averages"}.get(job.problem.domain.points(), "common points")
+    axis = job.problem.stored_grid(job.resolution).axes[-1]
+    return "cell averages" if axis.is_cell else "spectral truncation" if axis.kind == "periodic" else "common points"
 
 
 def _partial_path(path: Path) -> Path:

@@ -83,6 +83,8 @@ class Problem:
     auxiliary : unknown without a time derivative -> function (fields, grid) that finds it from the stored fields.
     held_out_laws : {"parameters": {...}, "initial": {...}, "inputs": {...}} for the held-out split.
     split : part of every random key, so that splits never share a draw.
+    check : how `check_problem` judges this problem, where its defaults do not fit: fields to replace (a smooth initial law, a
+        shorter time), "resolution", and "margin", the cells next to walls whose residual is left out.
     description, citation : for people.
 
     Examples
@@ -110,6 +112,7 @@ class Problem:
     auxiliary: Mapping[str, Callable] = field(default_factory=dict)
     held_out_laws: Mapping[str, Mapping] = field(default_factory=dict)
     split: str = "train"
+    check: Mapping[str, Any] = field(default_factory=dict)
     description: str = ""
     citation: str = ""
 

@@ -317,7 +317,7 @@ def _synthesise(
 ) -> np.ndarray:
     """Turn coefficients along array axis `position` into values at the points of `axis`."""
     coefficients = np.moveaxis(coefficients, position, -1)
-    if (axis.start, axis.stop) == tuple(interval) and (basis == "periodic") == (axis.kind == "periodic"):
+    if (axis.start, axis.stop) == tuple(interval) and (basis == "periodic") == (axis.kind == "periodic") and not axis.cells:
         values = _transform(coefficients, axis, basis, modes)
     else:
         values = _apply(_matrix(axis.coordinates(), basis, modes, interval), coefficients, -1)

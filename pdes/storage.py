@@ -177,7 +177,7 @@ class Writer:
         for axis in grid.axes:
             dataset = handle.create_dataset(f"coords/{axis.name}", data=axis.coordinates())
             dataset.attrs["units"] = ""
-            dataset.attrs["location"] = "cell" if axis.kind == "cell" else "node"
+            dataset.attrs["location"] = "cell" if axis.is_cell else "node"
             dataset.attrs["kind"] = axis.kind
             dataset.attrs["periodic"] = axis.kind == "periodic"
             for key in ("length", "start", "stop"):
@@ -206,11 +206,10 @@ def writing(path: str | Path, n_samples: int, needed_bytes: int = 0, compression
 
 def attributes(array: LazyArray, grid: Grid) -> dict:
     """Attributes of a field or input."""
-    kind = grid.axes[0].kind
     return {
         "rank": int(array.dims[-1] == "component"),
         "units": "",
-        "location": "cell" if kind == "cell" else "node",
+        "location": "cell" if grid.axes[0].is_cell else "node",
         "dim_varying": [name in array.dims for name in grid.names],
         "time_varying": "time" in array.dims,
     }
@@ -232,9 +231,9 @@ def read(path: str | Path) -> dict:
             if f"coords/{name}" in handle:
                 a: Any = handle[f"coords/{name}"]
                 first, last = (str(side) for side in a.attrs["boundary"])
-                axes.append(
-                    Axis(name, len(a), float(a.attrs["start"]), float(a.attrs["stop"]), str(a.attrs["kind"]), (first, last))
-                )
+                cells = str(a.attrs["kind"]) == "periodic" and str(a.attrs["location"]) == "cell"
+                ends = float(a.attrs["start"]), float(a.attrs["stop"])
+                axes.append(Axis(name, len(a), *ends, str(a.attrs["kind"]), (first, last), cells))
         content = {"grid": Grid(tuple(axes)), "times": handle["coords/t"][...] if "coords/t" in handle else None}
         order = json.loads(handle.attrs["order"])
         for group in GROUPS:

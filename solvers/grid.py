@@ -2,7 +2,7 @@
 
 Four kinds of axis, n points on [start, stop], L = stop - start:
 
-    periodic   x_j = start + j L / n               end point omitted
+    periodic   x_j = start + j L / n               end point omitted; with `cells`, x_j = start + (j + 1/2) L / n
     node       x_j = start + j L / (n - 1)         both walls included
     cell       x_j = start + (j + 1/2) L / n       cell centres, walls half a cell away
     interior   x_j = start + (j + 1) L / (n + 1)   nodes without the two walls
@@ -30,6 +30,8 @@ class Axis:
     start, stop : the interval, start < stop; for a periodic axis stop is the image of start.
     kind : where the points lie, one of `KINDS`.
     boundary : condition at (start, stop), of `CONDITIONS`; both "periodic" exactly for kind "periodic".
+    cells : of a periodic axis: values belong to cells (finite volumes), points are their centres. Coarser grids then take
+        means over cells instead of Fourier modes, which jumps would make ring.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Axis:
     stop: float = 1.0
     kind: str = "periodic"
     boundary: tuple[str, str] = ("periodic", "periodic")
+    cells: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "boundary", tuple(self.boundary))
@@ -52,6 +55,12 @@ class Axis:
                 given=f"axis {self.name!r} of kind {self.kind!r} with boundary {self.boundary}",
                 needed="kind 'periodic' with two periodic sides, or neither",
                 remedy="Give walls a condition such as 'dirichlet', or make the axis periodic.",
+            )
+        if self.cells and self.kind != "periodic":
+            raise SettingError(
+                given=f"cells=True for an axis of kind {self.kind!r}",
+                needed="a periodic axis",
+                remedy="Use kind='cell' with walls.",
             )
         if self.size < 1 or (self.kind == "node" and self.size < 2):
             raise GridError(
@@ -77,9 +86,14 @@ class Axis:
             / {"periodic": self.size, "node": self.size - 1, "cell": self.size, "interior": self.size + 1}[self.kind]
         )
 
+    @property
+    def is_cell(self) -> bool:
+        """Values belong to cells, with or without walls."""
+        return self.kind == "cell" or self.cells
+
     def coordinates(self) -> np.ndarray:
         """Positions of the points, (size,) float64."""
-        offset = {"periodic": 0.0, "node": 0.0, "cell": 0.5, "interior": 1.0}[self.kind]
+        offset = 0.5 if self.is_cell else {"periodic": 0.0, "node": 0.0, "interior": 1.0}[self.kind]
         return self.start + (np.arange(self.size) + offset) * self.spacing
 
 

@@ -77,6 +77,7 @@ navier_stokes = Problem(
     compute_at_least=128,
     auxiliary={"psi": stream_function},
     measure_every=32,
+    check={"time": (0, 2), "frames": 5, "compute_at_least": 64},  # the same equation and solver, for less
     held_out_laws={"parameters": {"nu": fixed(5e-4)}},
     description="Two-dimensional Navier-Stokes in vorticity form with steady forcing; held out: half the viscosity.",
     citation="Li et al., Fourier Neural Operator for Parametric Partial Differential Equations, ICLR 2021",

@@ -11,13 +11,10 @@ from pdes.checks import CheckFailure
 from pdes.families.darcy import DiffusionSolver
 from pdes.problem import Solution
 
-QUICKER = {"navier_stokes": {"time": (0, 2), "frames": 5, "compute_at_least": 64}}  # the same equation and solver, for less
-
 
 @pytest.mark.parametrize("name", pdes.names())
 def test_every_problem_passes(name):
-    problem = pdes.get(name, **QUICKER.get(name, {}))
-    report = check_problem(problem, resolution=64 if problem.equation.dimension == 1 else 32)
+    report = check_problem(pdes.get(name))
     assert 0 <= report.label_error < 0.02
     assert report.sharpest > 3
 

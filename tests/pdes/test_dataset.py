@@ -144,13 +144,18 @@ def test_split_and_subsample(stored):
         stored.subsample(space=4)
 
 
-@pytest.mark.parametrize(("kind", "n", "factor"), [("cell", 12, 3), ("cell", 12, 4), ("node", 13, 4), ("interior", 11, 4)])
+@pytest.mark.parametrize(
+    ("kind", "n", "factor"),
+    [("cell", 12, 3), ("cell", 12, 4), ("node", 13, 4), ("interior", 11, 4), ("periodic", 12, 4), ("cells", 12, 4)],
+)
 def test_subsample_keeps_positions(kind, n, factor, tmp_path):
-    grid = Box(x=(0, 3), kind=kind).grid(n)
+    periodic = kind in ("periodic", "cells")
+    grid = (Periodic(x=(0, 3), cells=kind == "cells") if periodic else Box(x=(0, 3), kind=kind)).grid(n)
     data = Dataset(fields={"u": np.tile(grid.coordinates()[0], (4, 1))}, grid=grid).save(tmp_path / "x.h5")
     coarse = data.subsample(space=factor)
     np.testing.assert_allclose(coarse.fields["u"][1], coarse.coordinates["x"], rtol=1e-6)
     assert coarse.grid.axes[0].length == 3
+    assert Dataset.open(tmp_path / "x.h5").grid == grid
     assert coarse[1:3].fingerprint() == coarse.in_memory()[1:3].fingerprint()
 
 

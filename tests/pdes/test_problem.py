@@ -107,7 +107,8 @@ def test_an_equation_may_come_ready_made():
         (lambda: Periodic(x=(1, 0)), "start < stop"),
         (lambda: Periodic(x=None, y=(0, 1)), "x, or x and y"),
         (lambda: Box(x=(0, 1), boundary={"y": "dirichlet"}), "one entry for each"),
-        (lambda: Box(x=(0, 1), boundary="periodic"), "periodic"),
+        (lambda: Box(x=(0, 1), boundary="periodic"), r"Use Periodic"),
+        (lambda: Box(x=(0, 1), y=(0, 1), boundary={"x": "periodic", "y": ("periodic", "wall")}), "periodic"),
         (lambda: Box(x=(0, 1), kind="corner"), "axis kind 'corner'"),
     ],
 )
@@ -147,3 +148,9 @@ def test_truncation_leaves_no_alias():
     kept, high = np.cos(2 * np.pi * 3 * x), np.cos(2 * np.pi * 13 * x + 1) + np.cos(2 * np.pi * 8 * x)
     np.testing.assert_allclose(truncate(kept + high, 16), np.cos(2 * np.pi * 3 * x)[::4], atol=1e-13)
     assert np.abs((kept + high)[::4] - kept[::4]).max() > 0.5  # plain decimation does alias
+
+
+def test_a_channel_has_periodic_cells_along_it():
+    grid = Box(x=(0, 2), y=(0, 1), boundary={"x": "periodic", "y": "wall"}, kind="cell").grid((4, 2))
+    assert [(axis.kind, axis.is_cell) for axis in grid.axes] == [("periodic", True), ("cell", True)]
+    np.testing.assert_allclose(grid.coordinates()[0], [0.25, 0.75, 1.25, 1.75])

@@ -89,3 +89,12 @@ def test_grid_survives_plain_text():
 def test_bad_grids_are_refused(make, error, match):
     with pytest.raises(error, match=match):
         make()
+
+
+def test_periodic_cells_are_centred_and_wrap():
+    axis = Axis("x", 4, 0.0, 2.0, cells=True)
+    np.testing.assert_allclose(axis.coordinates(), [0.25, 0.75, 1.25, 1.75])
+    assert [Grid((axis,)).is_periodic, axis.is_cell, Axis("x", 4).is_cell] == [True, True, False]
+    assert Grid.from_json(Grid((axis,)).to_json()) == Grid((axis,))
+    with pytest.raises(SettingError, match="a periodic axis"):
+        Axis("x", 4, kind="cell", boundary=("wall", "wall"), cells=True)
