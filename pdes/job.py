@@ -4,6 +4,7 @@ Sample i belongs to chunk i // size, and a chunk is always computed whole. Batch
 batches, so this, and not luck, makes sample i the same bits in a run of 10 and of 10,000, on one process or many.
 """
 
+import dataclasses
 import hashlib
 import json
 import time
@@ -135,7 +136,12 @@ def solve(problem: Problem, grid: Grid, draws: list[tuple[dict, dict]]) -> Solut
     }
     inputs = {name.partition(".")[2]: values for name, values in fields.items()}
     parameters = {name: np.array([parameters[name] for parameters, _ in draws]) for name in problem.parameters}
-    return problem.solver(problem, grid, inputs, parameters, problem.times)
+    if not problem.warm_up:
+        return problem.solver(problem, grid, inputs, parameters, problem.times)
+    times = np.asarray(problem.times)
+    times = np.concatenate([times[:1] - problem.warm_up, times])
+    solution = problem.solver(problem, grid, inputs, parameters, times)
+    return dataclasses.replace(solution, fields={name: values[:, 1:] for name, values in solution.fields.items()})
 
 
 def sampled(law: FieldLaw, latent: np.ndarray, grid: Grid) -> np.ndarray:

@@ -75,11 +75,13 @@ class Problem:
     inputs : coefficient or source -> field law.
     time : (start, stop), or None for steady problems.
     frames : stored times, the initial one included: a count, spread evenly, or the times themselves.
-    solver : see `Solver`; None picks the exponential integrator for semilinear equations on periodic boxes.
+    solver : see `Solver`; None picks the exponential integrator for semilinear equations on periodic boxes (and between walls
+        without flux).
     refine : solve on a grid this many times finer than the stored one (cells are averaged, Fourier modes truncated).
     compute_at_least : and on at least this many points per axis.
     measure_every : the label error is measured on every sample whose number this divides.
     chunk : samples solved together; 0 picks by size. Part of what makes sample i reproducible.
+    warm_up : time that is solved before the start and not stored, so that stored states are those of the flow, not of the law.
     auxiliary : unknown without a time derivative -> function (fields, grid) that finds it from the stored fields.
     held_out_laws : {"parameters": {...}, "initial": {...}, "inputs": {...}} for the held-out split.
     split : part of every random key, so that splits never share a draw.
@@ -109,6 +111,7 @@ class Problem:
     compute_at_least: int = 0
     measure_every: int = 16
     chunk: int = 0
+    warm_up: float = 0.0
     auxiliary: Mapping[str, Callable] = field(default_factory=dict)
     held_out_laws: Mapping[str, Mapping] = field(default_factory=dict)
     split: str = "train"
@@ -151,9 +154,11 @@ class Problem:
                 remedy="Mend them.",
             )
         if self.solver is None:
-            from pdes.semilinear import Semilinear
+            from pdes.semilinear import Following, Semilinear
 
             put("solver", Semilinear.fitting(self))
+            following = [name for name in self.equation.unknowns if name not in self.equation.evolving]
+            put("auxiliary", {name: Following(self.equation, name) for name in following} | dict(self.auxiliary))
 
     def _check_names(self):
         """Every symbol of the equation has a law, and every law a symbol; early, with names."""
@@ -253,6 +258,7 @@ class Problem:
             "domain": repr(self.domain),
             "laws": self.laws(),
             "times": None if self.times is None else self.times.tolist(),
+            "warm_up": self.warm_up,
             "solver": repr(self.solver),
             "refine": self.refine,
             "compute_at_least": self.compute_at_least,

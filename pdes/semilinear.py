@@ -1,5 +1,7 @@
 """The solver that any semilinear equation with constant coefficients gets on a periodic box: exponential Runge-Kutta.
 
+Boxes of cells between walls without flux are solved on the periodic box of twice the size, by even continuation.
+
 The linear part is exact in Fourier space; the rest is evaluated on the points, in conservative form where the equation allows
 it, with the top modes removed (a third for quadratic terms, half for cubic ones).
 """
@@ -9,23 +11,24 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import sympy
+from sympy.core.function import AppliedUndef
 
 from pdes.equation import Equation
-from pdes.grammar import counts
+from pdes.grammar import coordinates, counts
 from pdes.problem import Problem, Solution
 from pdes.terms import Orders, evaluate
 from solvers.errors import SettingError
-from solvers.grid import Grid
+from solvers.grid import Axis, Grid
 from solvers.result import Outcome
 
 _PILOTS = 4
-_HALVINGS = 10
+_HALVINGS = 16
 _BELOW_NYQUIST = 1 - 1e-9  # every mode but the last, whose odd derivatives vanish on the points
 
 
 @dataclass(frozen=True)
 class Semilinear:
-    """Exponential Runge-Kutta for u_t = Lu + N(u) on a periodic box.
+    """Exponential Runge-Kutta for u_t = Lu + N(u) on a periodic box, or between walls without flux (by mirror images).
 
     Parameters
     ----------
@@ -48,17 +51,22 @@ class Semilinear:
         ------
         SettingError : the equation or the domain is outside this solver's class; the message says in what.
         """
-        if not problem.is_periodic:
+        evolution = problem.equation.evolution
+        if not problem.is_periodic and not _mirrors(problem.domain):
             raise SettingError(
                 given=f"problem {problem.name!r} without a solver, on {problem.domain}",
-                needed="a periodic box, or a solver",
+                needed="a periodic box, cells between walls without flux (boundary='neumann'), or a solver",
                 remedy="Use Periodic(...), or pass solver=... (see pdes.problem.Solver).",
             )
-        evolution = problem.equation.evolution
-        for name, terms in zip(problem.equation.unknowns, evolution.linear, strict=True):
-            highest = max((sum(orders) for orders in terms), default=0)
-            rest = evolution.nonlinear[problem.equation.unknowns.index(name)].items()
-            inner = [sum(orders) + _inner_order(expression) for orders, expression in rest]
+        if not problem.is_periodic and not _is_even(problem.equation):
+            raise SettingError(
+                given=f"equation {problem.equation} between walls",
+                needed="an equation that does not change when an axis is reversed (no odd derivatives, no coordinates)",
+                remedy="Use Periodic(...), or pass solver=... (see pdes.problem.Solver).",
+            )
+        for terms, others, rest in zip(evolution.linear, evolution.coupling, evolution.nonlinear, strict=True):
+            highest = max((sum(orders) for own in (terms, *others.values()) for orders in own), default=0)
+            inner = [sum(orders) + _inner_order(expression) for orders, expression in rest.items()]
             if max(inner, default=0) > max(highest, 1):
                 raise SettingError(
                     given=f"equation {problem.equation}, whose highest derivatives stand in a nonlinear term",
@@ -84,9 +92,14 @@ class Semilinear:
         from pdes.job import solve
 
         draws = [problem.draw(seed, i) for i in range(_PILOTS)]
-        start = problem.initial[problem.equation.unknowns[0]]
-        sizes = [np.abs(start.evaluate(latents[f"initial.{problem.equation.unknowns[0]}"], grid)).max() for _, latents in draws]
-        step = _dividing(interval, 2.0 / (_highest_wavenumber(problem.equation, grid) * max(max(sizes), 1e-12)))
+        step = interval
+        if any(sum(orders) + _inner_order(e) for rest in problem.equation.evolution.nonlinear for orders, e in rest.items()):
+            sizes = [
+                np.abs(law.evaluate(latents[f"initial.{name}"], grid)).max()
+                for name, law in problem.initial.items()
+                for _, latents in draws
+            ]
+            step = _dividing(interval, 2.0 / (_highest_wavenumber(problem.equation, grid) * max(*sizes, 1e-12)))
         coarse = None
         for _ in range(_HALVINGS):
             finer = solve(problem.replace(solver=replace(self, dt=step / 2)), grid, draws)
@@ -118,33 +131,47 @@ class Semilinear:
             raise SettingError(
                 given="a solver without a step", needed="dt", remedy="Call prepare(...) first, or pass Semilinear(dt=...)."
             )
-        solver = ExponentialRK(
-            grid, Linear(equation), Nonlinear(equation, grid), self.dt, order=self.order, dealias=dealiasing(equation)
-        )
         known = {**parameters, **{f"field {name}": inputs[name] for name in equation.inputs}}
-        if len(equation.unknowns) > 1:
-            result = solver.solve(np.stack([inputs[name] for name in equation.unknowns], axis=-1), times, known)
-            fields = {name: result.values[..., i] for i, name in enumerate(equation.unknowns)}
-        else:
-            result = solver.solve(inputs[equation.unknowns[0]], times, known)
-            fields = {equation.unknowns[0]: result.values}
+        state = [inputs[name] for name in equation.evolving]
+        box = grid
+        if not grid.is_periodic:  # solutions between walls without flux are those of the mirrored periodic box
+            box = _mirrored(grid)
+            state = [_reflect(values, grid.dimension) for values in state]
+            known |= {n: _reflect(v, grid.dimension) for n, v in known.items() if n.startswith("field ")}
+        solver = ExponentialRK(
+            box, Linear(equation), Nonlinear(equation, box), self.dt, order=self.order, dealias=dealiasing(equation)
+        )
+        result = solver.solve(np.stack(state, axis=-1) if len(state) > 1 else state[0], times, known)
+        inside = (slice(None), slice(None), *(slice(n) for n in grid.shape))
+        parts = [result.values[..., i] for i in range(len(state))] if len(state) > 1 else [result.values]
+        fields = {name: part[inside] for name, part in zip(equation.evolving, parts, strict=True)}
         stats = {name: np.asarray(v) for name, v in result.stats.items() if np.ndim(v) == 1}
         return Solution(fields, result.outcome, stats)
 
 
 @dataclass(frozen=True)
 class Linear:
-    """Fourier symbol of the linear part; hashable, equal for equal equations, so that compiled steps are reused."""
+    """Fourier symbol of the linear part: a number per mode, one per unknown, or a matrix where unknowns are coupled.
+
+    Hashable, equal for equal equations, so that compiled steps are reused.
+    """
 
     equation: Equation
 
     def __call__(self, k: tuple, p: Mapping):
-        symbols = [_symbol(terms, k, p) for terms in self.equation.evolution.linear]
+        evolution, names = self.equation.evolution, self.equation.evolving
+        symbols = [_symbol(terms, k, p) for terms in evolution.linear]
         if len(symbols) == 1:
             return symbols[0]
-        import jax.numpy as jnp
-
-        return jnp.stack(jnp.broadcast_arrays(*symbols), axis=-1)
+        if not any(evolution.coupling):
+            return np.stack(np.broadcast_arrays(*symbols), axis=-1)
+        rows = [
+            [own if other == name else _symbol(others.get(other, {}), k, p) for other in names]
+            for name, own, others in zip(names, symbols, evolution.coupling, strict=True)
+        ]
+        full = np.broadcast_arrays(*(entry for row in rows for entry in row))
+        lead = (1,) * (len(k) + 1 - full[0].ndim)
+        return np.stack(full, axis=-1).reshape(*lead, *full[0].shape, len(names), len(names))
 
 
 @dataclass(frozen=True)
@@ -158,8 +185,10 @@ class Nonlinear:
         import jax.numpy as jnp
 
         axes = tuple(range(-self.grid.dimension, 0))
-        names = self.equation.unknowns
+        names = self.equation.evolving
         spectra = dict(zip(names, [u_hat] if len(names) == 1 else jnp.moveaxis(u_hat, -1, 0), strict=True))
+        for name, terms in self.equation.evolution.constraints.items():
+            spectra[name] = _follow(name, terms, spectra, k, p, jnp)
 
         def to_points(hat):
             return jnp.fft.irfftn(hat, s=self.grid.shape, axes=axes)
@@ -190,9 +219,73 @@ class Nonlinear:
         return results[0] if len(results) == 1 else jnp.stack(results, axis=-1)
 
 
+@dataclass(frozen=True)
+class Following:
+    """An unknown without a time derivative, found from the stored fields: callable (fields, grid) -> values."""
+
+    equation: Equation
+    name: str
+
+    def __call__(self, fields: Mapping, grid: Grid) -> np.ndarray:
+        from solvers.spectral import wavenumbers
+
+        axes = tuple(range(-grid.dimension, 0))
+        spectra = {name: np.fft.rfftn(np.asarray(values, np.float64), axes=axes) for name, values in fields.items()}
+        for name, terms in self.equation.evolution.constraints.items():
+            spectra[name] = _follow(name, terms, spectra, wavenumbers(grid), {}, np)
+            if name == self.name:
+                break
+        return np.fft.irfftn(spectra[self.name], s=grid.shape, axes=axes)
+
+
+def _follow(name: str, terms: Mapping, spectra: Mapping, k: tuple, p: Mapping, xp):
+    """Spectrum of the unknown that makes sum of terms zero; modes that its equation leaves open (the mean) are zero."""
+    own = _symbol(terms[name], k, p)
+    rest = sum(_symbol(table, k, p) * spectra[other] for other, table in terms.items() if other != name)
+    return -rest * xp.where(own == 0, 0.0, 1.0 / xp.where(own == 0, 1.0, own))
+
+
+def _mirrors(domain) -> bool:
+    """Cells between walls without flux on all sides."""
+    return getattr(domain, "kind", "") == "cell" and {s for name in domain.names for s in domain.sides(name)} == {"neumann"}
+
+
+def _mirrored(grid: Grid) -> Grid:
+    """The periodic box of twice the size."""
+    return Grid(tuple(Axis(a.name, 2 * a.size, a.start, a.stop + a.length, cells=True) for a in grid.axes))
+
+
+def _reflect(values: np.ndarray, dimension: int) -> np.ndarray:
+    """Values (..., *space) continued evenly beyond the far wall of each axis."""
+    for axis in range(-dimension, 0):
+        values = np.concatenate([values, np.flip(values, axis)], axis)
+    return values
+
+
+def _is_even(equation: Equation) -> bool:
+    """The right-hand side does not change when any axis is reversed."""
+    evolution, axes = equation.evolution, coordinates(equation.dimension)
+    tables = [*evolution.linear, *(table for others in evolution.coupling for table in others.values())]
+    tables += [table for terms in evolution.constraints.values() for table in terms.values()]
+    if any(order % 2 for table in tables for orders in table for order in orders):
+        return False
+    for orders, expression in (item for rest in evolution.nonlinear for item in rest.items()):
+        fields = expression.atoms(AppliedUndef)
+        bare = expression.xreplace({d: sympy.Dummy() for d in expression.atoms(sympy.Derivative)}).xreplace(
+            {f: sympy.Dummy() for f in fields}
+        )
+        if bare.free_symbols & set(axes):
+            return False
+        for axis, order in zip(axes, orders, strict=True):
+            signs = {d: (-1) ** dict(counts(d)).get(axis, 0) * d for d in expression.atoms(sympy.Derivative)}
+            if sympy.expand((-1) ** order * expression.xreplace(signs) - expression) != 0:
+                return False
+    return True
+
+
 def dealiasing(equation: Equation) -> float:
     """Fraction of the modes kept: all below Nyquist for linear equations, else 2 / (degree + 1); 2/3 for no polynomials."""
-    degree = equation.evolution.degree(equation.unknowns)
+    degree = equation.evolution.degree(equation.unknowns)  # products with what follows from the unknowns count too
     return _BELOW_NYQUIST if equation.evolution.is_linear else 2.0 / (degree + 1) if degree > 2 else 2.0 / 3.0
 
 

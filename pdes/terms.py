@@ -2,12 +2,15 @@
 
     u_t = sum_a c_a D^a u  +  sum_a D^a g_a(x, u, derivatives of u)
 
+In systems the linear part may couple the unknowns: v_t = c^2 u_xx belongs to u_t = v. Unknowns without a time derivative follow
+from the others by linear equations with constant coefficients: -lap(psi) = w.
+
 Derivatives that can be taken out of a product are: h(u) u_x becomes (H(u))_x with H' = h, so that a pseudo-spectral method
 conserves what the equation conserves and needs fewer transforms.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sympy
 from sympy.core.function import AppliedUndef
@@ -21,14 +24,19 @@ _NEEDED = "a first time derivative with a constant factor in each equation, as i
 
 @dataclass(frozen=True)
 class Evolution:
-    """Sorted right-hand sides, one entry per unknown.
+    """Sorted right-hand sides, one entry per unknown with a time derivative.
 
     linear : {orders: coefficient} with D^orders of the unknown itself; coefficients hold numbers and parameters only.
     nonlinear : {orders: expression}, to be differentiated after it is evaluated pointwise.
+    coupling : {other unknown: {orders: coefficient}}, linear terms in the other unknowns. They are kept apart where a
+        derivative stands in one of them (stiff) or nothing else is left (a linear system); plain ones are in `nonlinear`.
+    constraints : unknown without a time derivative -> {unknown: {orders: coefficient}}, whose sum is zero.
     """
 
     linear: tuple[Mapping[Orders, sympy.Expr], ...]
     nonlinear: tuple[Mapping[Orders, sympy.Expr], ...]
+    coupling: tuple[Mapping[str, Mapping[Orders, sympy.Expr]], ...] = ()
+    constraints: Mapping[str, Mapping[str, Mapping[Orders, sympy.Expr]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, equation) -> "Evolution":
@@ -36,7 +44,8 @@ class Evolution:
 
         Raises
         ------
-        SettingError : the equation is not of first order in time, or its time derivative has a variable factor.
+        SettingError : the equation is not of first order in time, its time derivative has a variable factor, or an unknown
+            without a time derivative does not follow linearly from the others.
         """
         if equation.order_in_time != 1:
             raise SettingError(
@@ -44,22 +53,34 @@ class Evolution:
                 needed=_NEEDED,
                 remedy="Write higher orders as a system (u_t = v; v_t = ...); steady problems need a solver of their own.",
             )
-        sides = _solve_for_rates(equation)
-        linear, nonlinear = [], []
-        for name, side in zip(equation.unknowns, sides, strict=True):
-            own, rest = {}, {}
+        evolving = [
+            (name, pair) for name, pair in zip(equation.unknowns, equation.sides, strict=True) if name in equation.evolving
+        ]
+        sides = _solve_for_rates(equation, evolving)
+        linear, nonlinear, coupling = [], [], []
+        for name, side in zip(equation.evolving, sides, strict=True):
+            own, rest, others = {}, {}, {}
             zero = (0,) * equation.dimension
             for orders, coefficient, factor in _terms(side, zero, equation):
                 field, extra = _as_derivative(factor, equation.dimension)
                 if field == name:
                     _add(own, _plus(orders, extra), coefficient)
-                elif field in equation.unknowns:
-                    _add(rest, _plus(orders, extra), coefficient * equation.names.field(field))
+                elif field in equation.evolving:
+                    _add(others.setdefault(field, {}), _plus(orders, extra), coefficient)
                 else:
                     _add(rest, orders, coefficient * factor)
             linear.append(own)
-            nonlinear.append({orders: expression for orders, expression in rest.items() if expression != 0})
-        return cls(tuple(linear), tuple(nonlinear))
+            nonlinear.append(rest)
+            coupling.append(others)
+        stiff = any(sum(orders) for others in coupling for terms in others.values() for orders in terms)
+        if not stiff and any(nonlinear):  # cheaper on the points, where the rest is evaluated anyway
+            for rest, others in zip(nonlinear, coupling, strict=True):
+                for field, terms in others.items():
+                    for orders, coefficient in terms.items():
+                        _add(rest, orders, coefficient * equation.names.field(field))
+            coupling = [{} for _ in coupling]
+        nonlinear = [{orders: expression for orders, expression in rest.items() if expression != 0} for rest in nonlinear]
+        return cls(tuple(linear), tuple(nonlinear), tuple(coupling), _constraints(equation))
 
     @property
     def is_linear(self) -> bool:
@@ -82,12 +103,32 @@ class Evolution:
         return highest
 
 
-def _solve_for_rates(equation) -> list[sympy.Expr]:
-    """Right-hand sides r of u_t = r, in the order of the unknowns."""
+def _constraints(equation) -> dict[str, dict[str, dict[Orders, sympy.Expr]]]:
+    """Equations without a time derivative, each for the unknown of its place."""
+    found, zero = {}, (0,) * equation.dimension
+    for name, (left, right) in zip(equation.unknowns, equation.sides, strict=True):
+        if name in equation.evolving:
+            continue
+        table: dict[str, dict] = {}
+        for orders, coefficient, factor in _terms(sympy.expand(left - right), zero, equation):
+            field, extra = _as_derivative(factor, equation.dimension)
+            if field not in (*equation.evolving, *found, name):
+                raise SettingError(
+                    given=f"equation {equation}, whose unknown {name!r} has no time derivative",
+                    needed=f"{name!r} in a linear equation with constant coefficients, of unknowns that come before it",
+                    remedy="Write it as in '-lap(psi) = w', or pass solver=... (see pdes.problem.Solver).",
+                )
+            _add(table.setdefault(field, {}), _plus(orders, extra), coefficient)
+        found[name] = table
+    return found
+
+
+def _solve_for_rates(equation, evolving: list[tuple]) -> list[sympy.Expr]:
+    """Right-hand sides r of u_t = r, for the pairs (unknown, sides of its equation)."""
     time, sides = COORDINATES["t"], []
-    rates = [sympy.Derivative(equation.names.field(name), time) for name in equation.unknowns]
+    rates = [sympy.Derivative(equation.names.field(name), time) for name, _ in evolving]
     dummies = [sympy.Dummy() for _ in rates]
-    for rate, dummy, (left, right) in zip(rates, dummies, equation.sides, strict=True):
+    for rate, dummy, (_, (left, right)) in zip(rates, dummies, evolving, strict=True):
         difference = sympy.expand(left - right).xreplace(dict(zip(rates, dummies, strict=True)))
         factor = sympy.diff(difference, dummy)
         rest = difference.xreplace({dummy: sympy.Integer(0)})

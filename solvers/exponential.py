@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 
 from solvers.errors import DataError, SettingError
 from solvers.grid import Grid
@@ -21,6 +22,7 @@ from solvers.spectral import dealias_mask, wavenumbers
 import jax.numpy as jnp  # isort: skip - after solvers.precision, which settles JAX's memory first
 
 CONTOUR = 32  # points of the contour integral
+SKEWED = 1e-3  # smallest singular value of unit eigenvectors below which a matrix counts as not diagonalisable
 Symbol = Callable[[tuple, Mapping[str, Any]], Any]
 Nonlinear = Callable[[Any, tuple, Mapping[str, Any]], Any]
 
@@ -32,7 +34,8 @@ class ExponentialRK:
     Parameters
     ----------
     grid : periodic box in 1-D to 3-D.
-    linear : (k, p) -> symbol of L, broadcastable to (sample, *modes) (systems: (..., component)). k: wavenumbers per axis in
+    linear : (k, p) -> symbol of L, broadcastable to (sample, *modes) (systems: (sample, *modes, component), or a matrix per
+        mode (sample, *modes, component, component) where L couples the components). k: wavenumbers per axis in
         the real-FFT layout; p: parameters, those of one number per sample shaped (sample, 1, ...).
     nonlinear : (u_hat, k, p) -> spectrum of N(u), written in jax.numpy; u_hat (sample, *modes[, component]), without the modes
         that `dealias` removes (they are removed from the answer too). Both are hashable: compiled loops are kept by them.
@@ -102,7 +105,8 @@ class ExponentialRK:
         symbol = np.asarray(self.linear(k, exact))
         if components and symbol.ndim == self.grid.dimension:  # one symbol for all components
             symbol = symbol[..., None]
-        symbol = _once(symbol, self.grid.dimension + components)
+        matrix = components and symbol.ndim == self.grid.dimension + 3
+        symbol = _once(symbol, self.grid.dimension + components + matrix)
         run = _compiled(self.grid, self.nonlinear, self.order, self.dealias, components)
         intervals = np.diff(times)
         counts = np.maximum(1, np.ceil(intervals / self.dt * (1 - 1e-12)).astype(int))
@@ -118,7 +122,7 @@ class ExponentialRK:
             ):
                 stop += 1
             step = float(np.mean(lengths[start:stop]))
-            coefficients = _coefficients(symbol, step, self.order, self.dtype)
+            coefficients = _coefficients(symbol, step, self.order, self.dtype, matrix)
             state, part = run(state, coefficients, parameters, int(counts[start]), stop - start, first)
             frames.append(np.moveaxis(np.asarray(part), 0, 1))
             first, start = False, stop
@@ -142,9 +146,10 @@ def _compiled(grid: Grid, nonlinear: Nonlinear, order: int, dealias: float, comp
             return nonlinear(v, k, p) * mask
 
         advance = _etdrk4 if order == 4 else _etdrk2
+        apply = _matrix_times if coefficients["whole"].ndim > u.ndim else _times
 
         def frame(v, _):
-            v = jax.lax.fori_loop(0, steps, lambda _, w: advance(w, change, coefficients), v)
+            v = jax.lax.fori_loop(0, steps, lambda _, w: advance(w, change, coefficients, apply), v)
             return v, jnp.fft.irfftn(v, s=grid.shape, axes=axes)
 
         return jax.lax.scan(frame, u, None, length=frames)
@@ -152,25 +157,41 @@ def _compiled(grid: Grid, nonlinear: Nonlinear, order: int, dealias: float, comp
     return run
 
 
-def _etdrk4(u, change, c):
+def _etdrk4(u, change, c, apply):
     n = change(u)
-    half = c["half"] * u
-    a = half + c["q"] * n
+    linear = apply(c["half"], u)
+    a = linear + apply(c["q"], n)
     na = change(a)
-    nb = change(half + c["q"] * na)
-    nc = change(c["half"] * a + c["q"] * (2 * nb - n))
-    return c["whole"] * u + c["f1"] * n + c["f2"] * (na + nb) + c["f3"] * nc
+    nb = change(linear + apply(c["q"], na))
+    nc = change(apply(c["half"], a) + apply(c["q"], 2 * nb - n))
+    return apply(c["whole"], u) + apply(c["f1"], n) + apply(c["f2"], na + nb) + apply(c["f3"], nc)
 
 
-def _etdrk2(u, change, c):
+def _etdrk2(u, change, c, apply):
     n = change(u)
-    a = c["whole"] * u + c["f1"] * n
-    return a + c["f2"] * (change(a) - n)
+    a = apply(c["whole"], u) + apply(c["f1"], n)
+    return a + apply(c["f2"], change(a) - n)
 
 
-def _coefficients(symbol: np.ndarray, dt: float, order: int, dtype: str) -> dict[str, Any]:
-    """exp(z), exp(z/2) and the phi-combinations of a scheme, z = L dt, averaged over a circle around each z."""
-    z = np.asarray(symbol) * dt
+def _times(c, u):
+    """Diagonal: one factor per mode and component."""
+    return c * u
+
+
+def _matrix_times(c, u):
+    """A matrix per mode: (..., i, j) with (..., j). Written out: systems are small, and a batched product would be slow."""
+    return sum(c[..., j] * u[..., None, j] for j in range(c.shape[-1]))
+
+
+def _coefficients(symbol: np.ndarray, dt: float, order: int, dtype: str, matrix: bool = False) -> dict[str, Any]:
+    """exp(z), exp(z/2) and the phi-combinations of a scheme, z = L dt; of matrices per mode where L couples components."""
+    out = _of_matrices(symbol * dt, dt, order) if matrix else _of_numbers(np.asarray(symbol) * dt, dt, order)
+    single = {np.dtype(np.float64): np.float32, np.dtype(np.complex128): np.complex64}
+    return {name: jnp.asarray(v if dtype == "float64" else v.astype(single[v.dtype])) for name, v in out.items()}
+
+
+def _of_numbers(z: np.ndarray, dt: float, order: int) -> dict[str, np.ndarray]:
+    """Means over a circle around each z (Kassam and Trefethen)."""
     real = not np.iscomplexobj(z) or not np.any(z.imag)
     turn = np.exp(2j * np.pi * (np.arange(CONTOUR) + 0.5) / CONTOUR)
     turn = turn[: CONTOUR // 2] if real else turn  # real z: the lower half circle gives the conjugates
@@ -192,8 +213,46 @@ def _coefficients(symbol: np.ndarray, dt: float, order: int, dtype: str) -> dict
     else:
         out["f1"] = dt * mean(lambda w: (np.exp(w) - 1) / w)
         out["f2"] = dt * mean(lambda w: (np.exp(w) - 1 - w) / w**2)
-    single = {np.dtype(np.float64): np.float32, np.dtype(np.complex128): np.complex64}
-    return {name: jnp.asarray(v if dtype == "float64" else v.astype(single[v.dtype])) for name, v in out.items()}
+    return out
+
+
+def _of_matrices(z: np.ndarray, dt: float, order: int) -> dict[str, np.ndarray]:
+    """The same functions of matrices (..., m, m): through eigenvectors, or, where these are nearly dependent, phi-functions."""
+    values, vectors = np.linalg.eig(z)
+    smallest = np.linalg.svd(vectors, compute_uv=False)[..., -1]
+    good = smallest > SKEWED
+    inverse = np.linalg.inv(np.where(good[..., None, None], vectors, np.eye(z.shape[-1])))
+    out = {}
+    for name, f in _of_numbers(values, dt, order).items():
+        out[name] = (vectors * f[..., None, :]) @ inverse
+    for at in zip(*np.nonzero(~good), strict=True):
+        for name, f in _of_one_matrix(z[at], dt, order).items():
+            out[name][at] = f
+    return out if np.iscomplexobj(z) else {name: f.real for name, f in out.items()}
+
+
+def _of_one_matrix(z: np.ndarray, dt: float, order: int) -> dict[str, np.ndarray]:
+    """By the exponential of [[z, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]]; its first row is exp, phi1, phi2, phi3."""
+    m = len(z)
+
+    def phis(a):
+        chain = np.kron(np.eye(4, k=1), np.eye(m)).astype(a.dtype)
+        chain[:m, :m] = a
+        row = scipy.linalg.expm(chain)[:m]
+        return [row[:, i * m : (i + 1) * m] for i in range(4)]
+
+    whole, one, two, three = phis(z)
+    if order == 2:
+        return {"whole": whole, "f1": dt * one, "f2": dt * two}
+    half, half_one, _, _ = phis(z / 2)
+    return {
+        "whole": whole,
+        "half": half,
+        "q": dt / 2 * half_one,
+        "f1": dt * (one - 3 * two + 4 * three),
+        "f2": dt * (2 * two - 4 * three),
+        "f3": dt * (4 * three - two),
+    }
 
 
 def _once(symbol: np.ndarray, ndim: int) -> np.ndarray:

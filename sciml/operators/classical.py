@@ -197,7 +197,7 @@ class ClassicalSolver(Operator):
         parameters |= {name: named[name].reshape(len(values), -1)[:, 0] for name in signature.parameters}
         solution = solver(problem, coarse, inputs, parameters, self._times())
         self._check(solution.outcome)
-        frames = [solution.fields[name] for name in problem.equation.unknowns]
+        frames = [solution.fields[name] for name in problem.equation.unknowns if name in solution.fields]
         if signature.kind == "steady":
             channels = np.stack(frames, axis=1)
         elif signature.kind == "trajectory":  # channels are (time, field)

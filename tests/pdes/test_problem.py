@@ -35,7 +35,7 @@ def burgers(**changes):
         ({"name": "my burgers"}, "a Python identifier"),
         ({"frames": 1}, "at least two frames"),
         ({"refine": 0}, "refine and measure_every >= 1"),
-        ({"domain": Box(x=(0, 1))}, "a periodic box, or a solver"),
+        ({"domain": Box(x=(0, 1))}, "a periodic box, cells between walls without flux"),
         ({"equation": "u_t = nu*u*u_xx"}, "highest derivatives stand in a nonlinear term"),
         ({"equation": "u_tt = nu*u_xx"}, "a first time derivative"),
         ({"equation": "u_t = nu*u_xx - u*u_x) "}, r"unexpected '\)'"),

@@ -21,7 +21,9 @@ def rate(equation, grid, fields, parameters):
     k = tuple(jnp.asarray(2 * np.pi * w.reshape([-1 if i == j else 1 for j in range(d)])) for i, w in enumerate(waves))
     hats = [jnp.fft.rfftn(jnp.asarray(fields[name]), axes=axes) for name in equation.unknowns]
     u = hats[0] if len(hats) == 1 else jnp.stack(hats, axis=-1)
-    total = Linear(equation)(k, parameters) * u + Nonlinear(equation, grid)(u, k, parameters)
+    symbol = Linear(equation)(k, parameters)
+    linear = (symbol[0] @ np.asarray(u)[..., None])[..., 0] if symbol.ndim == d + 3 else symbol * u
+    total = linear + Nonlinear(equation, grid)(u, k, parameters)
     parts = [total] if len(hats) == 1 else list(jnp.moveaxis(total, -1, 0))
     return [np.asarray(jnp.fft.irfftn(part, s=grid.shape, axes=axes)) for part in parts]
 
@@ -181,3 +183,118 @@ def test_modes_beyond_the_grid_are_left_out_not_aliased():
     expected = np.fft.rfft(fine)[..., :16] / 4
     np.testing.assert_allclose(np.fft.rfft(coarse)[..., :16], expected, atol=1e-5)
     assert np.abs(fine[:, 0, ::4] - coarse[:, 0]).max() > 1e-3  # decimation would have been another function
+
+
+def test_linear_coupling_is_exact_at_any_step():
+    """u_tt = c^2 lap(u) as a system: a standing wave, whose mean moves on its own (a Jordan block at wavenumber zero)."""
+    wave = pdes.Problem(
+        name="wave",
+        equation="u_t = v; v_t = c^2*lap(u)",
+        domain=Periodic(x=(0, 1), y=(0, 1)),
+        parameters={"c": 1.5},
+        initial={"u": pdes.constant(1.0), "v": pdes.constant(0.5)},
+        time=(0, 7),
+    )
+    grid = wave.stored_grid(16)
+    x, y = grid.mesh()
+    shape = np.cos(2 * np.pi * x) * np.sin(4 * np.pi * y)
+    omega = 1.5 * 2 * np.pi * np.sqrt(5)
+    times = np.array([0.0, 0.3, 7.0])
+    solver = wave.solver.prepare(wave, grid, 7)
+    found = solver(wave, grid, {"u": (1 + shape)[None], "v": np.full((1, 16, 16), 0.5)}, {"c": np.array([1.5])}, times)
+    for i, t in enumerate(times):
+        np.testing.assert_allclose(found.fields["u"][0, i], 1 + 0.5 * t + np.cos(omega * t) * shape, atol=1e-11)
+        np.testing.assert_allclose(found.fields["v"][0, i], 0.5 - omega * np.sin(omega * t) * shape, atol=1e-9)
+
+
+def test_schroedinger_soliton():
+    """i psi_t + psi_xx + 2 |psi|^2 psi = 0: a sech(a (x - c t)) exp(i (c x / 2 + (a^2 - c^2 / 4) t))."""
+    nls = pdes.Problem(
+        name="nls",
+        equation="p_t = -q_xx - 2*(p^2 + q^2)*q; q_t = p_xx + 2*(p^2 + q^2)*p",
+        domain=Periodic(x=(-20, 20)),
+        initial={"p": pdes.constant(0.0), "q": pdes.constant(0.0)},
+        time=(0, 1),
+        solver=Semilinear(dt=0.002),
+    )
+    assert nls.equation.evolution.coupling == ({"q": {(2,): -1}}, {"p": {(2,): 1}})
+    grid = nls.stored_grid(512)
+    x, a, c = grid.coordinates()[0], 1.2, 8 * np.pi / 40
+
+    def soliton(t):
+        return a / np.cosh(a * (x - c * t)) * np.exp(1j * (c * x / 2 + (a**2 - c**2 / 4) * t))
+
+    start = soliton(0)
+    found = nls.solver(nls, grid, {"p": start.real[None], "q": start.imag[None]}, {}, np.array([0.0, 1.0]))
+    psi = found.fields["p"][0, 1] + 1j * found.fields["q"][0, 1]
+    assert np.abs(psi - soliton(1)).max() < 1e-7
+
+
+def test_unknowns_that_follow_from_the_others():
+    """Vorticity and stream function from the text alone, beside the solver that is written for them."""
+    from solvers.incompressible import VorticityNavierStokes
+
+    problem = pdes.Problem(
+        name="flow",
+        equation="w_t = nu*lap(w) - dx(psi_y*w) + dy(psi_x*w); -lap(psi) = w",
+        domain=Periodic(x=(0, 1), y=(0, 1)),
+        parameters={"nu": 1e-3},
+        initial={"w": pdes.grf(tau=7, alpha=2.5, modes=8)},
+        time=(0, 1),
+        solver=Semilinear(dt=0.05),
+    )
+    assert set(problem.equation.evolution.constraints) == {"psi"}
+    grid = problem.stored_grid(32)
+    w = problem.initial["w"].evaluate(problem.draw(7, 0)[1]["initial.w"], grid)[None]
+    found = problem.solver(problem, grid, {"w": w}, {"nu": np.array([1e-3])}, np.array([0.0, 1.0]))
+    expected = VorticityNavierStokes(grid, 0.05).solve(w, np.array([0.0, 1.0]), {"nu": 1e-3})
+    np.testing.assert_allclose(found.fields["w"], expected.values, atol=1e-9)
+    with pytest.raises(SettingError, match="in a linear equation with constant coefficients"):
+        Equation("w_t = lap(w) + psi; lap(psi) = w*psi").evolution  # noqa: B018
+
+
+def test_walls_without_flux_by_mirror_images():
+    """A cosine between the walls decays at its own rate; the total is kept."""
+    heat = pdes.Problem(
+        name="heat",
+        equation="u_t = nu*lap(u)",
+        domain=pdes.Box(x=(0, 1), y=(0, 2), boundary="neumann", kind="cell"),
+        parameters={"nu": 0.1},
+        initial={"u": pdes.constant(1.0)},
+        time=(0, 1),
+    )
+    grid = heat.stored_grid((16, 24))
+    x, y = grid.mesh()
+    u = (2 + np.cos(3 * np.pi * x) * np.cos(np.pi * y))[None]
+    found = heat.solver.prepare(heat, grid, 7)(heat, grid, {"u": u}, {"nu": np.array([0.1])}, np.array([0.0, 1.0]))
+    rate = 0.1 * ((3 * np.pi) ** 2 + np.pi**2)
+    np.testing.assert_allclose(found.fields["u"][0, 1], 2 + np.exp(-rate) * (u[0] - 2), atol=1e-13)
+
+
+@pytest.mark.parametrize("text", ["u_t = nu*u_xx - u*u_x", "u_t = nu*u_xx + x*u", "u_t = nu*u_xx + u_x"])
+def test_equations_that_do_not_reflect_are_refused_between_walls(text):
+    with pytest.raises(SettingError, match="does not change when an axis is reversed"):
+        pdes.Problem(
+            name="odd",
+            equation=text,
+            domain=pdes.Box(x=(0, 1), boundary="neumann"),
+            parameters={"nu": 0.1},
+            initial={"u": pdes.grf(tau=5, alpha=2)},
+            time=(0, 1),
+        )
+
+
+def test_warm_up_is_solved_and_not_stored():
+    plain = pdes.Problem(
+        name="ks",
+        equation="u_t = -u_xx - u_xxxx - u*u_x",
+        domain=Periodic(x=(0, 22)),
+        initial={"u": pdes.fourier_series(3)},
+        time=(-5, 10),
+        frames=(-5.0, 0.0, 5.0, 10.0),
+        solver=Semilinear(dt=0.05),
+    )
+    warm = plain.replace(time=(0, 10), frames=(0.0, 5.0, 10.0), warm_up=5.0)
+    assert warm.digest() != warm.replace(warm_up=0.0).digest()
+    a, b = (pdes.generate(p, 2, 32, seed=7, progress=False).fields["u"][...] for p in (plain, warm))
+    np.testing.assert_allclose(a[:, 1:], b, rtol=1e-6, atol=1e-7)

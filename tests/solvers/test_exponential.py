@@ -1,5 +1,7 @@
 """Exponential Runge-Kutta: exact linear parts, fourth order against exact solutions, and honest ends."""
 
+import math
+
 import mpmath
 import numpy as np
 import pytest
@@ -365,3 +367,35 @@ def test_walls_are_refused():
     solver = ExponentialRK(Grid.box("cell", 8, boundary="neumann"), diffusion, nothing, 0.1)
     with pytest.raises(GridError, match="Needed a periodic grid"):
         solver.solve(np.ones((1, 8)), np.array([0.0, 1.0]), {"nu": 0.1})
+
+
+def test_functions_of_matrices_equal_their_series():
+    from solvers.exponential import _of_matrices, _of_one_matrix
+
+    rng = np.random.default_rng(90210)
+    z = rng.standard_normal((4, 3, 3)) + 1j * rng.standard_normal((4, 3, 3))
+    z[1] = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 0]])  # no basis of eigenvectors
+    dt = 0.3
+    found = _of_matrices(z, dt, 4)
+
+    def phi(a, order):
+        term, total = np.eye(3, dtype=complex), np.zeros((3, 3), complex)
+        for i in range(60):
+            total = total + term / math.factorial(i + order) if order else total + term / math.factorial(i)
+            term = term @ a
+        return total
+
+    for i in range(4):
+        expected = {
+            "whole": phi(z[i], 0),
+            "half": phi(z[i] / 2, 0),
+            "q": dt / 2 * phi(z[i] / 2, 1),
+            "f1": dt * (phi(z[i], 1) - 3 * phi(z[i], 2) + 4 * phi(z[i], 3)),
+            "f2": dt * (2 * phi(z[i], 2) - 4 * phi(z[i], 3)),
+            "f3": dt * (4 * phi(z[i], 3) - phi(z[i], 2)),
+        }
+        for name, value in expected.items():
+            np.testing.assert_allclose(found[name][i], value, atol=1e-12)
+            np.testing.assert_allclose(_of_one_matrix(z[i], dt, 4)[name], value, atol=1e-12)
+    for name, value in {"whole": phi(z[2], 0), "f1": dt * phi(z[2], 1), "f2": dt * phi(z[2], 2)}.items():
+        np.testing.assert_allclose(_of_matrices(z, dt, 2)[name][2], value, atol=1e-12)
