@@ -16,6 +16,7 @@ _WHERE = {
     "Equation": "equation",
     "Periodic": "domain",
     "Box": "domain",
+    "Point": "domain",
     "Dataset": "dataset",
     "generate": "generation",
     "verify": "generation",
@@ -25,10 +26,16 @@ _WHERE = {
     "threshold": "random_fields",
     "fourier_series": "random_fields",
     "constant": "random_fields",
+    "mapped": "random_shapes",
+    "blobs": "random_shapes",
+    "turbulence": "random_shapes",
+    "multiscale": "random_shapes",
+    "peaks": "random_shapes",
     "fixed": "scalars",
     "uniform": "scalars",
     "loguniform": "scalars",
     "choice": "scalars",
+    "rounded": "scalars",
 }
 
 __all__ = sorted(_WHERE)

@@ -49,7 +49,8 @@ def check_problem(problem: Problem, *, resolution: int | None = None, seed: int 
     Parameters
     ----------
     problem : what to check; its `check` says where it differs from the defaults.
-    resolution : stored points per axis of the coarser of two resolutions; None takes 64, 32 or 16 in 1-D, 2-D, 3-D.
+    resolution : stored points per axis of the coarser of two resolutions; None takes 64, 32 or 16 in 1-D, 2-D, 3-D. Ordinary
+        equations are judged by two distances between frames instead.
     seed : of the samples.
     workers : also compare one process with this many, if more than one.
 
@@ -65,14 +66,17 @@ def check_problem(problem: Problem, *, resolution: int | None = None, seed: int 
     True
     """
     options = dict(problem.check)
-    usual: int = options.pop("resolution", {1: 64, 2: 32, 3: 16}[problem.domain.dimension])
+    usual: int = options.pop("resolution", {0: 1, 1: 64, 2: 32, 3: 16}[problem.domain.dimension])
     margin: int = options.pop("margin", 0)
     resolution = usual if resolution is None else resolution
     problem = problem.replace(check={}, **options)
     _check_text(problem)
     _check_draws(problem, seed)
     label_error = _check_samples(problem, resolution, seed, workers)
-    residuals, order, sharpest = _check_residual(problem, resolution, seed, margin)
+    if problem.domain.dimension:
+        residuals, order, sharpest = _check_residual(problem, resolution, seed, margin)
+    else:
+        residuals, order, sharpest = _check_trajectory(problem, seed)
     return CheckReport(problem.name, resolution, label_error, residuals, order, sharpest)
 
 
@@ -155,6 +159,11 @@ def _check_residual(problem: Problem, resolution: int, seed: int, margin: int) -
     if problem.is_periodic:
         best, flipped = windows[1].residuals("spectral")
         _require(best < 0.02, problem, f"its solution does not satisfy {problem.equation}: spectral residual {best:.2g}.")
+    return (coarse, fine), order, _sharpest(problem, flipped, best)
+
+
+def _sharpest(problem: Problem, flipped: Mapping[str, float], best: float) -> float:
+    """Smallest factor by which a flipped sign raises the residual; it must be noticed."""
     sharpest = np.inf
     for term, value in flipped.items():
         factor = value / max(best, 1e-300)
@@ -162,7 +171,25 @@ def _check_residual(problem: Problem, resolution: int, seed: int, margin: int) -
             factor > 3, problem, f"flipping the sign of {term} is not noticed: residual {value:.2g} instead of {best:.2g}."
         )
         sharpest = min(sharpest, factor)
-    return (coarse, fine), order, float(sharpest)
+    return float(sharpest)
+
+
+def _check_trajectory(problem: Problem, seed: int) -> tuple[tuple[float, ...], float, float]:
+    """The same for ordinary equations: frames move together until differences in time resolve the trajectory."""
+    level, window, coarse = 1, None, np.inf
+    while window is None or (coarse > 0.03 and level < 2**11):
+        level *= 2
+        window = _Window(problem, 1, level, seed, 0)
+        coarse = window.residual("finite-difference")
+    fine = _Window(problem, 1, 2 * level, seed, 0).residual("finite-difference")
+    order = float("nan")
+    if coarse > window.rounding():
+        order = float(np.log2(coarse / fine))
+        _require(fine < 0.5, problem, f"its solution does not satisfy {problem.equation}: relative residual {fine:.2g}.")
+        _require(order > 1.5, problem, f"the residual falls from {coarse:.2g} to {fine:.2g} only: order {order:.2f}, not 2.")
+    best, flipped = window.residuals("spectral")
+    _require(best < 0.02, problem, f"its solution does not satisfy {problem.equation}: residual {best:.2g}.")
+    return (coarse, fine), order, _sharpest(problem, flipped, best)
 
 
 class _Window:
@@ -172,25 +199,48 @@ class _Window:
         small = problem.replace(chunk=1, measure_every=10**6)
         if not problem.is_periodic:  # means over finer cells satisfy no equation on the stored grid: check the solve's own grid
             small = small.replace(refine=1, compute_at_least=0)
-        first = 0
+        shown = slice(None)
         if problem.time is not None:
-            (start, stop), first = problem.time, 1
-            half, step = start + (stop - start) / 2, (stop - start) / (64 * level)
-            small = small.replace(frames=(start, *(half + step * i for i in range(-4, 5))))
+            (start, stop), shown = problem.time, slice(1, 10)
+            step = (stop - start) / (64 * level)
+            middle = start + (stop - start) / (2 if problem.domain.dimension else 8)  # trajectories may come to rest
+            end = () if problem.domain.dimension else (stop,)  # whether a trajectory escapes must not depend on the window
+            small = small.replace(frames=(start, *(middle + step * i for i in range(-4, 5)), *end))
         arrays = Job.of(small, resolution, seed).compute(1)
         part = {
             kind: {n.partition("/")[2]: a for n, a in arrays.items() if n.startswith(kind)}
             for kind in ("fields", "inputs", "params")
         }
         self.equation, self.grid, self.parameters = problem.equation, small.stored_grid(resolution), part["params"]
-        self.fields = {n: (a[:, first:] if first else a).astype(np.float64) for n, a in part["fields"].items()}
+        lead = (slice(None),) if small.times is None else (slice(None), shown)
+        self.fields = {n: a[lead].astype(np.float64) for n, a in part["fields"].items()}
         self.inputs = {n: a.astype(np.float64) for n, a in part["inputs"].items()}
         for name, find in problem.auxiliary.items():
             self.fields[name] = find(self.fields, self.grid)
-        self.times = None if small.times is None else small.times[first:]
+        self.times = None if small.times is None else small.times[shown]
         walls = [margin if axis.kind != "periodic" else 0 for axis in self.grid.axes]
         self.inside = (..., *(slice(m, axis.size - m) for m, axis in zip(walls, self.grid.axes, strict=True)))
         self.terms = [_terms(left, right) for left, right in problem.equation.sides]
+
+    def rounding(self) -> float:
+        """Relative residual of frames that are exact but for their storage as float32, with a margin."""
+        step = float(np.diff(np.asarray(self.times)[:2])[0])
+        sizes = self._sizes("finite-difference")
+        largest = [_rms(self.fields[name]) for name in self.equation.unknowns]
+        return max(10 * _FLOAT32 * u / (step * size) for u, size in zip(largest, sizes, strict=True))
+
+    def residual(self, scheme: str) -> float:
+        """Residual relative to the terms of its equation."""
+        found, sizes = self._values(list(self.equation.sides), scheme), self._sizes(scheme)
+        return max(_rms(r) / size for r, size in zip(found, sizes, strict=True))
+
+    def _sizes(self, scheme: str) -> list[float]:
+        """Root of the sum of the squares of the terms of each equation."""
+        zero, sizes = sympy.Integer(0), []
+        for i, parts in enumerate(self.terms):
+            alone = [[(part if i == j else zero, zero) for j in range(len(self.terms))] for part in parts]
+            sizes.append(max(np.sqrt(sum(_rms(self._values(sides, scheme)[i]) ** 2 for sides in alone)), 1e-300))
+        return sizes
 
     def _values(self, sides: list, scheme: str) -> tuple:
         """Residual of each equation, with other sides."""
@@ -202,10 +252,7 @@ class _Window:
     def residuals(self, scheme: str) -> tuple[float, dict[str, float]]:
         """Residual relative to the terms of its equation; and the same with the sign of one term flipped, for each term."""
         zero = sympy.Integer(0)
-        sizes = []  # of each term of each equation
-        for i, parts in enumerate(self.terms):
-            alone = [[(part if i == j else zero, zero) for j in range(len(self.terms))] for part in parts]
-            sizes.append(max(np.sqrt(sum(_rms(self._values(sides, scheme)[i]) ** 2 for sides in alone)), 1e-300))
+        sizes = self._sizes(scheme)
 
         def relative(sides):
             return max(_rms(r) / size for r, size in zip(self._values(sides, scheme), sizes, strict=True))

@@ -219,8 +219,8 @@ class Dataset:
         factors = (
             dict.fromkeys(self.grid.names, space) if isinstance(space, int) else {n: space.get(n, 1) for n in self.grid.names}
         )
-        axes, starts = zip(*(coarse_axis(axis, factors[axis.name]) for axis in self.grid.axes), strict=True)
-        strides = {axis.name: (start, factors[axis.name]) for axis, start in zip(self.grid.axes, starts, strict=True)}
+        coarse = [coarse_axis(axis, factors[axis.name]) for axis in self.grid.axes]
+        strides = {axis.name: (start, factors[axis.name]) for axis, (_, start) in zip(self.grid.axes, coarse, strict=True)}
 
         def coarsen(array):
             if not isinstance(array, LazyArray):
@@ -239,7 +239,7 @@ class Dataset:
 
         times = None if self.times is None else self.times[::time]
         index = {name: a for name, a in self.index.items() if name != "content_hash"}
-        return self._map(coarsen, grid=Grid(axes), times=times, index=index)
+        return self._map(coarsen, grid=Grid(tuple(axis for axis, _ in coarse)), times=times, index=index)
 
     def in_memory(self) -> "Dataset":
         """The same dataset with every array loaded."""
@@ -324,7 +324,7 @@ class Dataset:
 
     def _summary(self) -> list[tuple[str, str]]:
         grid = " x ".join(f"{a.size} {a.kind} points on [{a.start:g}, {a.stop:g}]" for a in self.grid.axes)
-        rows = [("samples", f"{len(self)}"), ("grid", grid)]
+        rows = [("samples", f"{len(self)}")] + ([("grid", grid)] if grid else [])
         if self.times is not None:
             rows.append(("times", f"{len(self.times)} from {self.times[0]:g} to {self.times[-1]:g}"))
         for kind in ("inputs", "fields"):

@@ -1,4 +1,4 @@
-"""Where an equation lives: periodic boxes, and boxes with walls. A domain gives a grid at any resolution."""
+"""Where an equation lives: periodic boxes, boxes with walls, and a point. A domain gives a grid at any resolution."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ Interval = tuple[float, float]
 
 
 class Domain:
-    """A box of one to three dimensions; see `Periodic` and `Box`."""
+    """A box of one to three dimensions, or a point; see `Periodic`, `Box` and `Point`."""
 
     def intervals(self) -> dict[str, Interval]:
         """Interval of each axis that the domain has, in the order x, y, z."""
@@ -40,7 +40,7 @@ class Domain:
 
     def grid(self, resolution: int | tuple[int, ...]) -> Grid:
         """Grid with `resolution` points per axis (one number, or one per axis)."""
-        sizes = resolution if isinstance(resolution, (tuple, list)) else (resolution,) * self.dimension
+        sizes = tuple(resolution) if isinstance(resolution, (tuple, list)) else (resolution,) * self.dimension
         if len(sizes) != self.dimension:
             raise SettingError(
                 given=f"resolution {resolution}",
@@ -140,3 +140,25 @@ class Box(Domain):
     def points(self, name: str) -> tuple[str, bool]:
         periodic = self.sides(name) == ("periodic", "periodic")
         return ("periodic", self.kind == "cell") if periodic else (self.kind, False)
+
+
+@dataclass(frozen=True)
+class Point(Domain):
+    """No space at all: the domain of ordinary differential equations, whose unknowns depend on time alone.
+
+    x, y and z are then free names for unknowns.
+
+    Examples
+    --------
+    >>> Point().dimension, Point().grid(()).shape
+    (0, ())
+    """
+
+    def intervals(self) -> dict[str, Interval]:
+        return {}
+
+    def sides(self, name: str) -> tuple[str, str]:
+        raise AssertionError(f"a point has no axis {name!r}; please report this")
+
+    def points(self, name: str) -> tuple[str, bool]:
+        raise AssertionError(f"a point has no axis {name!r}; please report this")

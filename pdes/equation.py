@@ -19,7 +19,8 @@ class Equation:
     Parameters
     ----------
     source : text ("u_t = nu*u_xx - u*u_x"; systems separated by ";"), a sympy Eq, or a list of either. See `pdes.grammar`.
-    dimension : space dimensions; None reads it from the axes in the text (2 where there is only lap, grad or div).
+    dimension : space dimensions; None reads it from the axes in the text (2 where there is only lap, grad or div). 0 is for
+        ordinary equations, in which x, y, z are free names: Equation("x_t = y; y_t = -x", dimension=0).
     inputs : names of coefficient and source fields; in the text they may also be written with their coordinates, a(x, y).
     unknowns : names of the unknowns; None takes those with a time derivative, or else those that are differentiated.
 
@@ -95,7 +96,8 @@ class Equation:
     @cached_property
     def parameters(self) -> tuple[str, ...]:
         """Names of the numbers that the equation leaves open, sorted."""
-        symbols = set().union(*(side.free_symbols for pair in self.sides for side in pair)) - set(grammar.COORDINATES.values())
+        known = {grammar.COORDINATES[letter] for letter in grammar.letters_of(self.dimension)}
+        symbols = set().union(*(side.free_symbols for pair in self.sides for side in pair)) - known
         return tuple(sorted(s.name for s in symbols))
 
     @cached_property

@@ -26,7 +26,7 @@ from solvers.result import Outcome
 def generate(
     problem: Problem | str,
     n: int,
-    resolution: int | tuple[int, ...],
+    resolution: int | tuple[int, ...] | None = None,
     seed: int = 0,
     path: str | os.PathLike | None = None,
     workers=1,
@@ -44,6 +44,7 @@ def generate(
     problem : a `Problem`, or the name of one that comes with the package (`pdes.names()`).
     n : samples.
     resolution : stored points per axis (one number, or one per axis). The solve may run on a finer grid (`Problem.refine`).
+        Ordinary equations need none.
     seed : root of all random keys, >= 0.
     path : an .h5 file to write; None keeps the data in memory. Beside it `<path>.manifest.json` records checksum, versions,
         machine, time and rejected draws; while it is being made, finished parts wait in `<path>.partial`.
@@ -65,6 +66,7 @@ def generate(
     (3, 16, 16)
     """
     problem = get(problem) if isinstance(problem, str) else problem
+    resolution = () if resolution is None else resolution
     if not isinstance(n, (int, np.integer)) or n < 1 or seed < 0:
         raise SettingError(given=f"n={n!r}, seed={seed!r}", needed="n >= 1 and seed >= 0, integers", remedy="Mend them.")
     job = Job.of(problem, resolution, int(seed))

@@ -6,6 +6,8 @@ dx(...) dy(...) dz(...)     derivative of an expression, kept in conservative fo
 lap(...) grad(...) div(...) dot(..., ...)
 a(x, y)                     an input field: a coefficient or a source
 sin cos tan sinh cosh tanh exp log sqrt abs sign, pi, + - * / ^ **
+
+Ordinary equations (dimension 0) know t alone: x_t = sigma*(y - x); there, x, y, z are names like any other.
 """
 
 import re
@@ -69,10 +71,15 @@ def tokenize(text: str) -> list[Token]:
     return tokens
 
 
-def split_derivative(name: str) -> tuple[str, str]:
+def split_derivative(name: str, letters: str = "txyz") -> tuple[str, str]:
     """Base and derivative letters of a name: "u_xx" -> ("u", "xx"); ("D_u", "") where the suffix is no derivative."""
     base, _, suffix = name.rpartition("_")
-    return (base, suffix) if base and suffix and set(suffix) <= set("txyz") else (name, "")
+    return (base, suffix) if base and suffix and set(suffix) <= set(letters) else (name, "")
+
+
+def letters_of(dimension: int | None) -> str:
+    """Letters that may differentiate: all of them, until it is known that there is no space."""
+    return "t" if dimension == 0 else "txyz"
 
 
 def coordinates(dimension: int) -> tuple[sympy.Symbol, ...]:
@@ -117,15 +124,16 @@ def find_names(
 ) -> Names:
     """Sort the names of the tokenized sides into unknowns, inputs and parameters, and find the dimension."""
     timed, differentiated, called, letters, vectors = [], [], [], set(), False
+    allowed = letters_of(dimension)
     for tokens in sides:
         for i, token in enumerate(tokens):
             if token.kind != "name":
                 continue
-            base, suffix = split_derivative(token.text)
+            base, suffix = split_derivative(token.text, allowed)
             if suffix:
                 letters |= set(suffix)
                 (timed if "t" in suffix else differentiated).append(base)
-            elif token.text in "xyz":
+            elif token.text in "xyz" and dimension != 0:
                 letters.add(token.text)
             if i + 1 < len(tokens) and tokens[i + 1].text == "(":
                 if token.text in OPERATORS:
@@ -161,7 +169,7 @@ def find_names(
             given=f"equation {text!r} in {seen} dimensions", needed=f"at most {dimension}", remedy="Drop the other axes."
         )
     inputs = tuple(dict.fromkeys([*(n for n in called if n not in unknowns), *(n for n in inputs if n not in unknowns)]))
-    present = {split_derivative(t.text)[0] for tokens in sides for t in tokens if t.kind == "name"}
+    present = {split_derivative(t.text, allowed)[0] for tokens in sides for t in tokens if t.kind == "name"}
     missing = [name for name in (*unknowns, *inputs) if name not in present]
     if missing:
         raise SettingError(
@@ -232,26 +240,23 @@ class Parser:
         return value
 
     def _product(self):
-        value = self._signed()
-        while self._peek() in ("*", "/"):
-            if self._take().text == "*":
-                other = self._signed()
-                if isinstance(value, _Vector) and isinstance(other, _Vector):
-                    self._fail("a product of two gradients (write dot(grad(u), grad(v)))")
-                if isinstance(other, _Vector):
-                    value, other = other, value
-                value = _Vector(a * other for a in value) if isinstance(value, _Vector) else value * other
+        """All factors at once: one by one, sympy would multiply -(a - b)*c out to (b - a)*c, another form of the same."""
+        factors, vector, operator = [], None, "*"
+        while operator in ("*", "/"):
+            while self._peek() in ("+", "-"):
+                factors.append(sympy.Integer(-1 if self._take().text == "-" else 1))
+            value = self._power()
+            if isinstance(value, _Vector) and vector is not None and operator == "*":
+                self._fail("a product of two gradients (write dot(grad(u), grad(v)))")
+            if isinstance(value, _Vector) and operator == "*":
+                vector = value
             else:
-                other = self._scalar(self._signed())
-                value = _Vector(a / other for a in value) if isinstance(value, _Vector) else value / other
-        return value
-
-    def _signed(self):
-        sign = 1
-        while self._peek() in ("+", "-"):
-            sign *= -1 if self._take().text == "-" else 1
-        value = self._power()
-        return value if sign == 1 else _Vector(-a for a in value) if isinstance(value, _Vector) else -value
+                factors.append(self._scalar(value) if operator == "*" else 1 / self._scalar(value))
+            operator = self._peek()
+            if operator in ("*", "/"):
+                self._take()
+        factor = sympy.Mul(*factors)
+        return factor if vector is None else _Vector(sympy.Mul(factor, a) for a in vector)
 
     def _power(self):
         base = self._atom()
@@ -297,7 +302,7 @@ class Parser:
 
     def _name(self, token: Token):
         name = token.text
-        base, suffix = split_derivative(name)
+        base, suffix = split_derivative(name, letters_of(self.names.dimension))
         if name == "pi":
             return sympy.pi
         if name in (*self.names.unknowns, *self.names.inputs):
@@ -346,6 +351,8 @@ class Parser:
     def _apply(self, name: str, arguments: list):
         space = coordinates(self.names.dimension)
         first = arguments[0]
+        if not space and name != "dt":
+            self._fail(f"{name} in 0 dimensions")
         if name == "grad":
             return _Vector(derive(self._scalar(first), c) for c in space)
         if name == "lap":

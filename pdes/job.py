@@ -19,7 +19,6 @@ from solvers.errors import SolverError
 from solvers.grid import Grid
 from solvers.result import Outcome
 
-MAX_ATTEMPTS = 8
 LATENT_LIMIT = 4096
 """Coefficients per sample up to which latents are stored; larger ones are drawn again from the sample's key."""
 
@@ -36,6 +35,7 @@ class Job:
     @classmethod
     def of(cls, problem: Problem, resolution: int | tuple[int, ...], seed: int) -> "Job":
         """Settle the chunk size and whatever the solver settles once (a time step)."""
+        resolution = resolution if problem.domain.dimension else ()
         solver = problem.solver.prepare(problem, problem.compute_grid(resolution), seed)
         return cls(problem.replace(solver=solver), resolution, seed, problem.chunk_size(resolution))
 
@@ -118,11 +118,11 @@ class Job:
         return errors
 
     def _give_up(self, samples: np.ndarray, attempts: np.ndarray, causes: np.ndarray) -> None:
-        if attempts.max() >= MAX_ATTEMPTS:
+        if attempts.max() >= self.problem.attempts:
             worst = int(np.argmax(attempts))
             raise SolverError(
-                given=f"sample {samples[worst]} of problem {self.problem.name!r}, failing for {MAX_ATTEMPTS} draws in a row"
-                f" ({Outcome(int(causes[worst])).name})",
+                given=f"sample {samples[worst]} of problem {self.problem.name!r}, failing for {self.problem.attempts} draws"
+                f" in a row ({Outcome(int(causes[worst])).name})",
                 needed="a draw that the solver can solve",
                 remedy="Take a smaller step or a finer grid (refine=2), or narrow the laws of the problem.",
             )
@@ -146,7 +146,7 @@ def solve(problem: Problem, grid: Grid, draws: list[tuple[dict, dict]]) -> Solut
 
 def sampled(law: FieldLaw, latent: np.ndarray, grid: Grid) -> np.ndarray:
     """Values for a solve on `grid`; Fourier modes that a periodic grid cannot carry are left out, not aliased into others."""
-    factor = -(-(2 * law.bandwidth + 1) // min(grid.shape)) if grid.is_periodic else 1
+    factor = -(-(2 * law.bandwidth + 1) // min(grid.shape)) if grid.is_periodic and grid.shape else 1
     if factor <= 1:
         return law.evaluate(latent, grid)
     fine = refine(grid, factor)

@@ -21,7 +21,7 @@ from pdes.domain import Domain, Periodic
 from pdes.equation import Equation
 from pdes.random_fields import FieldLaw
 from pdes.randomness import STREAM_VERSION, generator, stable_hash
-from pdes.scalars import Fixed
+from pdes.scalars import Fixed, everywhere
 from solvers.errors import SettingError, unknown_name
 from solvers.grid import Grid
 
@@ -69,18 +69,19 @@ class Problem:
     ----------
     name : short, a Python identifier; part of every sample's random key.
     equation : text such as "u_t = nu*u_xx - u*u_x", a sympy Eq, or an `Equation`.
-    domain : `Periodic(...)` or `Box(...)`.
+    domain : `Periodic(...)`, `Box(...)`, or `Point()` for ordinary equations.
     parameters : name -> law (`uniform(0.01, 0.1)`) or number.
-    initial : unknown -> field law, for problems in time.
+    initial : unknown -> field law (or law of one number, or number: the same everywhere), for problems in time.
     inputs : coefficient or source -> field law.
     time : (start, stop), or None for steady problems.
     frames : stored times, the initial one included: a count, spread evenly, or the times themselves.
     solver : see `Solver`; None picks the exponential integrator for semilinear equations on periodic boxes (and between walls
-        without flux).
+        without flux), and adaptive Runge-Kutta for ordinary equations.
     refine : solve on a grid this many times finer than the stored one (cells are averaged, Fourier modes truncated).
     compute_at_least : and on at least this many points per axis.
     measure_every : the label error is measured on every sample whose number this divides.
     chunk : samples solved together; 0 picks by size. Part of what makes sample i reproducible.
+    attempts : draws per sample before a solve that keeps failing is an error.
     warm_up : time that is solved before the start and not stored, so that stored states are those of the flow, not of the law.
     auxiliary : unknown without a time derivative -> function (fields, grid) that finds it from the stored fields.
     held_out_laws : {"parameters": {...}, "initial": {...}, "inputs": {...}} for the held-out split.
@@ -111,6 +112,7 @@ class Problem:
     compute_at_least: int = 0
     measure_every: int = 16
     chunk: int = 0
+    attempts: int = 8
     warm_up: float = 0.0
     auxiliary: Mapping[str, Callable] = field(default_factory=dict)
     held_out_laws: Mapping[str, Mapping] = field(default_factory=dict)
@@ -130,8 +132,8 @@ class Problem:
         if not isinstance(self.equation, Equation):
             put("equation", Equation(self.equation, dimension=self.domain.dimension, inputs=tuple(self.inputs)))
         put("parameters", {k: v if hasattr(v, "sample") else Fixed(float(v)) for k, v in self.parameters.items()})
-        put("initial", {k: v.on(self.domain) for k, v in self.initial.items()})
-        put("inputs", {k: v.on(self.domain) for k, v in self.inputs.items()})
+        put("initial", {k: everywhere(v).on(self.domain) for k, v in self.initial.items()})
+        put("inputs", {k: everywhere(v).on(self.domain) for k, v in self.inputs.items()})
         if not isinstance(self.frames, int):
             put("frames", tuple(float(t) for t in self.frames))
         self._check_names()
@@ -153,12 +155,16 @@ class Problem:
                 needed="refine and measure_every >= 1, chunk >= 0, at least two frames",
                 remedy="Mend them.",
             )
-        if self.solver is None:
-            from pdes.semilinear import Following, Semilinear
+        if self.solver is None and self.domain.dimension == 0:
+            from pdes.ordinary import Ordinary
+
+            put("solver", Ordinary.fitting(self))
+        elif self.solver is None:
+            from pdes.semilinear import Semilinear
 
             put("solver", Semilinear.fitting(self))
-            following = [name for name in self.equation.unknowns if name not in self.equation.evolving]
-            put("auxiliary", {name: Following(self.equation, name) for name in following} | dict(self.auxiliary))
+        if hasattr(self.solver, "following"):
+            put("auxiliary", {**self.solver.following(self.equation), **self.auxiliary})
 
     def _check_names(self):
         """Every symbol of the equation has a law, and every law a symbol; early, with names."""
@@ -190,21 +196,21 @@ class Problem:
         return float(np.min(np.diff([] if self.times is None else self.times)))
 
     def stored_grid(self, resolution: int | tuple[int, ...]) -> Grid:
-        """Grid of the stored fields."""
+        """Grid of the stored fields; a point needs no resolution."""
         return self.domain.grid(resolution)
 
     def compute_grid(self, resolution: int | tuple[int, ...]) -> Grid:
         """Grid of the solve: finer by `refine`, and by the least further factor that reaches `compute_at_least`."""
         stored = self.stored_grid(resolution)
-        factor = max(self.refine, -(-self.compute_at_least // min(stored.shape)))
+        factor = max(self.refine, -(-self.compute_at_least // min(stored.shape, default=1)))
         return refine(stored, factor)
 
     def chunk_size(self, resolution: int | tuple[int, ...]) -> int:
-        """Samples solved together at this resolution: a power of two that keeps a chunk near 32 MB."""
+        """Samples solved together at this resolution: a power of two, at most 16 (points: 256), near 32 MB."""
         if self.chunk:
             return self.chunk
         points = np.prod(self.compute_grid(resolution).shape) * (1 if self.times is None else len(self.times))
-        return int(2 ** np.clip(np.floor(np.log2(2**22 / points)), 0, 4))
+        return int(2 ** np.clip(np.floor(np.log2(2**22 / points)), 0, 4 if self.domain.dimension else 8))
 
     # -- draws --------------------------------------------------------------------------------------------------------
 
@@ -217,8 +223,11 @@ class Problem:
         def stream(purpose):
             return generator(self.name, self.split, seed, sample, purpose, attempt)
 
-        parameters = {name: law.sample(stream(f"parameters.{name}")) for name, law in self.parameters.items()}
-        latents = {name: law.sample(stream(name)) for name, law in self.field_laws().items()}
+        parameters = {
+            name: law.sample(stream(f"parameters.{getattr(law, 'shared', '') or name}"))
+            for name, law in self.parameters.items()
+        }
+        latents = {name: law.sample(stream(getattr(law, "shared", "") or name)) for name, law in self.field_laws().items()}
         return parameters, latents
 
     def field_laws(self) -> dict[str, FieldLaw]:
@@ -292,13 +301,19 @@ class Problem:
 
 @cache
 def _registry() -> dict[str, Problem]:
-    """Every `Problem` that a module of `pdes.families` defines. The folder is the list."""
-    from pdes import families
+    """Every `Problem` that a module of `pdes.families` or `pdes.ode_families` defines, alone or in a dictionary. The folder
+    is the list."""
+    from pdes import families, ode_families
 
     found: dict[str, Problem] = {}
-    for module in sorted(m.name for m in pkgutil.iter_modules(families.__path__) if not m.name.startswith("_")):
-        for value in vars(importlib.import_module(f"pdes.families.{module}")).values():
-            if isinstance(value, Problem):
+    folders = [(folder, m.name) for folder in (families, ode_families) for m in pkgutil.iter_modules(folder.__path__)]
+    for folder, module in sorted(folders, key=lambda pair: pair[1]):
+        if module.startswith("_"):
+            continue
+        for attribute in vars(importlib.import_module(f"{folder.__name__}.{module}")).values():
+            for value in attribute.values() if isinstance(attribute, dict) else (attribute,):
+                if not isinstance(value, Problem):
+                    continue
                 if value.name in found and found[value.name] is not value:
                     raise SettingError(
                         given=f"two problems named {value.name!r}", needed="different names", remedy="Rename one of them."
@@ -307,9 +322,15 @@ def _registry() -> dict[str, Problem]:
     return dict(sorted(found.items()))
 
 
-def names() -> list[str]:
-    """Names of the problems that come with the package."""
-    return list(_registry())
+def names(kind: str | None = None) -> list[str]:
+    """Names of the problems that come with the package: all, or those of kind "pde" or "ode".
+
+    >>> "darcy" in names("pde"), "lorenz63" in names("ode")
+    (True, True)
+    """
+    if kind not in (None, "pde", "ode"):
+        raise SettingError(given=f"kind {kind!r}", needed="'pde', 'ode' or None", remedy="Change `kind`.")
+    return [name for name, p in _registry().items() if kind is None or (kind == "ode") == (p.domain.dimension == 0)]
 
 
 def get(name: str, **overrides) -> Problem:

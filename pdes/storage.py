@@ -209,7 +209,7 @@ def attributes(array: LazyArray, grid: Grid) -> dict:
     return {
         "rank": int(array.dims[-1] == "component"),
         "units": "",
-        "location": "cell" if grid.axes[0].is_cell else "node",
+        "location": "cell" if any(axis.is_cell for axis in grid.axes) else "node",
         "dim_varying": [name in array.dims for name in grid.names],
         "time_varying": "time" in array.dims,
     }

@@ -99,7 +99,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Grid:
-    """A tensor grid: one `Axis` per dimension, in the order of the array's axes.
+    """A tensor grid: one `Axis` per dimension, in the order of the array's axes; none for a point (ordinary equations).
 
     Examples
     --------
@@ -111,9 +111,9 @@ class Grid:
 
     def __post_init__(self):
         object.__setattr__(self, "axes", tuple(self.axes))
-        if not 1 <= len(self.axes) <= 3:
+        if len(self.axes) > 3:
             raise GridError(
-                given=f"{len(self.axes)} axes", needed="1 to 3", remedy="Describe space only; time is not an axis of a grid."
+                given=f"{len(self.axes)} axes", needed="at most 3", remedy="Describe space only; time is not an axis of a grid."
             )
 
     @classmethod
