@@ -117,7 +117,7 @@ class Box(Domain):
     x: Interval = (0.0, 1.0)
     y: Interval | None = None
     z: Interval | None = None
-    boundary: str | tuple = "dirichlet"
+    boundary: str | tuple | dict = "dirichlet"
     kind: str = "cell"
 
     def __post_init__(self):

@@ -163,8 +163,9 @@ class Problem:
             from pdes.semilinear import Semilinear
 
             put("solver", Semilinear.fitting(self))
-        if hasattr(self.solver, "following"):
-            put("auxiliary", {**self.solver.following(self.equation), **self.auxiliary})
+        following = getattr(self.solver, "following", None)
+        if following is not None:
+            put("auxiliary", {**following(self.equation), **self.auxiliary})
 
     def _check_names(self):
         """Every symbol of the equation has a law, and every law a symbol; early, with names."""
@@ -300,25 +301,20 @@ class Problem:
 
 
 @cache
-def _registry() -> dict[str, Problem]:
-    """Every `Problem` that a module of `pdes.families` or `pdes.ode_families` defines, alone or in a dictionary. The folder
-    is the list."""
-    from pdes import families, ode_families
-
+def _registry(kind: str) -> dict[str, Problem]:
+    """Every `Problem` that a module of `pdes.families` ("pde") or `pdes.ode_families` ("ode") defines, alone or in a dictionary.
+    The folder is the list."""
+    folder = importlib.import_module("pdes.families" if kind == "pde" else "pdes.ode_families")
     found: dict[str, Problem] = {}
-    folders = [(folder, m.name) for folder in (families, ode_families) for m in pkgutil.iter_modules(folder.__path__)]
-    for folder, module in sorted(folders, key=lambda pair: pair[1]):
-        if module.startswith("_"):
-            continue
+    for module in sorted(m.name for m in pkgutil.iter_modules(folder.__path__) if not m.name.startswith("_")):
         for attribute in vars(importlib.import_module(f"{folder.__name__}.{module}")).values():
             for value in attribute.values() if isinstance(attribute, dict) else (attribute,):
-                if not isinstance(value, Problem):
-                    continue
-                if value.name in found and found[value.name] is not value:
-                    raise SettingError(
-                        given=f"two problems named {value.name!r}", needed="different names", remedy="Rename one of them."
-                    )
-                found[value.name] = value
+                if isinstance(value, Problem):
+                    if value.name in found and found[value.name] is not value:
+                        raise SettingError(
+                            given=f"two problems named {value.name!r}", needed="different names", remedy="Rename one of them."
+                        )
+                    found[value.name] = value
     return dict(sorted(found.items()))
 
 
@@ -330,7 +326,7 @@ def names(kind: str | None = None) -> list[str]:
     """
     if kind not in (None, "pde", "ode"):
         raise SettingError(given=f"kind {kind!r}", needed="'pde', 'ode' or None", remedy="Change `kind`.")
-    return [name for name, p in _registry().items() if kind is None or (kind == "ode") == (p.domain.dimension == 0)]
+    return list(_registry(kind)) if kind else sorted([*_registry("pde"), *_registry("ode")])
 
 
 def get(name: str, **overrides) -> Problem:
@@ -345,7 +341,8 @@ def get(name: str, **overrides) -> Problem:
     >>> get("darcy", refine=2).refine
     2
     """
-    if name not in _registry():
-        raise unknown_name("problem", name, _registry())
-    problem = _registry()[name]
+    kind = "pde" if name in _registry("pde") else "ode"  # the hundreds of ordinary equations are read only when needed
+    if name not in _registry(kind):
+        raise unknown_name("problem", name, names())
+    problem = _registry(kind)[name]
     return problem.replace(**overrides) if overrides else problem

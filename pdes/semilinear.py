@@ -75,6 +75,11 @@ class Semilinear:
                 )
         return cls()
 
+    @staticmethod
+    def following(equation: Equation) -> dict[str, "Following"]:
+        """How unknowns without a time derivative are found from the stored fields."""
+        return {name: Following(equation, name) for name in equation.unknowns if name not in equation.evolving}
+
     def prepare(self, problem: Problem, grid: Grid, seed: int) -> "Semilinear":
         """Settle the step; it depends on problem, grid and seed, never on the number of samples."""
         interval = problem.interval
