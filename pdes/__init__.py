@@ -28,6 +28,7 @@ _WHERE = {
     "constant": "random_fields",
     "mapped": "random_shapes",
     "blobs": "random_shapes",
+    "level": "random_shapes",
     "turbulence": "random_shapes",
     "multiscale": "random_shapes",
     "peaks": "random_shapes",

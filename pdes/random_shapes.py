@@ -104,6 +104,30 @@ class Blobs(FieldLaw):
 
 
 @dataclass(frozen=True)
+class Level(FieldLaw):
+    """The same value at every point, uniform on [low, high) over samples."""
+
+    low: float = 0.0
+    high: float = 1.0
+    extent: Extent = ((0.0, 1.0),)
+
+    def __post_init__(self):
+        if not self.low < self.high:
+            raise SettingError(given=f"level({self.low}, {self.high})", needed="low < high", remedy="Swap them.")
+
+    def sample(self, rng: np.random.Generator) -> np.ndarray:
+        return rng.uniform(self.low, self.high, 1)
+
+    def evaluate(self, latent: np.ndarray, grid: Grid) -> np.ndarray:
+        values = np.asarray(latent, dtype=np.float64)[..., 0]
+        return np.broadcast_to(values.reshape(*values.shape, *(1,) * grid.dimension), (*values.shape, *grid.shape)).copy()
+
+    @property
+    def law(self) -> str:
+        return f"level({self.low:g}, {self.high:g})"
+
+
+@dataclass(frozen=True)
 class Turbulence(GaussianField):
     """Vorticity of decaying turbulence on a periodic square, kinetic energy 1/2 per unit area.
 
@@ -221,6 +245,11 @@ def blobs(
 ) -> Blobs:
     """Random Gaussian hills; see `Blobs`."""
     return Blobs(count, (height[0], height[1]), (width[0], width[1]), background, within)
+
+
+def level(low: float, high: float) -> Level:
+    """A uniform state, its value random."""
+    return Level(float(low), float(high))
 
 
 def turbulence(peak: float = 6.0, modes: int = 32) -> Turbulence:
