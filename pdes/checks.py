@@ -181,7 +181,7 @@ def _check_trajectory(problem: Problem, seed: int) -> tuple[tuple[float, ...], f
         level *= 2
         window = _Window(problem, 1, level, seed, 0)
         coarse = window.residual("finite-difference")
-    fine = _Window(problem, 1, 2 * level, seed, 0).residual("finite-difference")
+    fine = _Window(problem, 1, 2 * level, seed, 0, reach=8).residual("finite-difference")  # the same stretch of time
     order = float("nan")
     if coarse > window.rounding():
         order = float(np.log2(coarse / fine))
@@ -195,17 +195,17 @@ def _check_trajectory(problem: Problem, seed: int) -> tuple[tuple[float, ...], f
 class _Window:
     """Sample 1 around half time, as stored (in float32), ready for residuals. (Sample 0 is the one with a refined twin.)"""
 
-    def __init__(self, problem: Problem, resolution: int, level: int, seed: int, margin: int):
+    def __init__(self, problem: Problem, resolution: int, level: int, seed: int, margin: int, reach: int = 4):
         small = problem.replace(chunk=1, measure_every=10**6)
         if not problem.is_periodic:  # means over finer cells satisfy no equation on the stored grid: check the solve's own grid
             small = small.replace(refine=1, compute_at_least=0)
         shown = slice(None)
         if problem.time is not None:
-            (start, stop), shown = problem.time, slice(1, 10)
+            (start, stop), shown = problem.time, slice(1, 2 * reach + 2)
             step = (stop - start) / (64 * level)
             middle = start + (stop - start) / (2 if problem.domain.dimension else 8)  # trajectories may come to rest
             end = () if problem.domain.dimension else (stop,)  # whether a trajectory escapes must not depend on the window
-            small = small.replace(frames=(start, *(middle + step * i for i in range(-4, 5)), *end))
+            small = small.replace(frames=(start, *(middle + step * i for i in range(-reach, reach + 1)), *end))
         arrays = Job.of(small, resolution, seed).compute(1)
         part = {
             kind: {n.partition("/")[2]: a for n, a in arrays.items() if n.startswith(kind)}

@@ -83,6 +83,8 @@ class Problem:
     chunk : samples solved together; 0 picks by size. Part of what makes sample i reproducible.
     attempts : draws per sample before a solve that keeps failing is an error.
     warm_up : time that is solved before the start and not stored, so that stored states are those of the flow, not of the law.
+    conserved : name -> density, such as {"mass": "p^2 + q^2"}, whose integral does not change; its drift is stored with the
+        labels as quality.
     auxiliary : unknown without a time derivative -> function (fields, grid) that finds it from the stored fields.
     held_out_laws : {"parameters": {...}, "initial": {...}, "inputs": {...}} for the held-out split.
     split : part of every random key, so that splits never share a draw.
@@ -114,6 +116,7 @@ class Problem:
     chunk: int = 0
     attempts: int = 8
     warm_up: float = 0.0
+    conserved: Mapping[str, str] = field(default_factory=dict)
     auxiliary: Mapping[str, Callable] = field(default_factory=dict)
     held_out_laws: Mapping[str, Mapping] = field(default_factory=dict)
     split: str = "train"
@@ -302,8 +305,8 @@ class Problem:
 
 @cache
 def _registry(kind: str) -> dict[str, Problem]:
-    """Every `Problem` that a module of `pdes.families` ("pde") or `pdes.ode_families` ("ode") defines, alone or in a dictionary.
-    The folder is the list."""
+    """Every `Problem` that a module of `pdes.families` ("pde") or `pdes.ode_families` ("ode") defines, alone or in a
+    dictionary. The folder is the list."""
     folder = importlib.import_module("pdes.families" if kind == "pde" else "pdes.ode_families")
     found: dict[str, Problem] = {}
     for module in sorted(m.name for m in pkgutil.iter_modules(folder.__path__) if not m.name.startswith("_")):

@@ -197,7 +197,7 @@ class Near(FieldLaw):
 def spread(latent: np.ndarray, grid: Grid) -> np.ndarray:
     """One number for each of (..., 1), at every point of a grid."""
     values = np.asarray(latent, np.float64)[..., 0]
-    return np.broadcast_to(values.reshape(*values.shape, *(1,) * grid.dimension), values.shape + grid.shape).copy()
+    return np.broadcast_to(values.reshape((*values.shape, *(1,) * grid.dimension)), values.shape + grid.shape).copy()
 
 
 def near(names: tuple[str, ...], states: tuple[tuple[float, ...], ...], low: float, high: float) -> dict[str, Near]:

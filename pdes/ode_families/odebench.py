@@ -4,8 +4,8 @@
 
 Each has one set of constants and two starts. A sample starts near one of them, within 10 % (held out: 10 to 20 % away), so that
 there is as much to train on as one asks for; the constants stay as they are (`get("odebench_03", c0=uniform(...))` frees them).
-`trajectories(number)` gives the two trajectories of the benchmark, solved to 1e-12: its published data were made at 1e-5, and for
-the Lorenz systems 55 and 56 they leave the true solution.
+`trajectories(number)` gives the two trajectories of the benchmark, solved to 1e-12: its published data were made at 1e-5, and
+for the Lorenz systems 55 and 56 they leave the true solution.
 
 d'Ascoli, Becker, Mathis, Schwaller, Kilbertus, ODEFormer: Symbolic regression of dynamical systems with transformers, ICLR
 2024; the systems are mostly from Strogatz, Nonlinear Dynamics and Chaos.
