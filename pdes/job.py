@@ -13,9 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from pdes.coarsen import refine, restrict
+from pdes.equation import Equation
 from pdes.problem import Problem, Solution
 from pdes.random_fields import FieldLaw
-from solvers.errors import SolverError
+from pdes.terms import evaluate
+from solvers.errors import SettingError, SolverError
 from solvers.grid import Grid
 from solvers.result import Outcome
 
@@ -93,11 +95,27 @@ class Job:
         arrays |= {f"quality/{name}": values for name, values in stats.items()}
         every = np.concatenate([values.reshape(self.size, -1) for values in fields.values()], axis=1)
         arrays |= {"quality/min": every.min(axis=1), "quality/max": every.max(axis=1), "quality/attempt": attempts}
+        if problem.time is not None:
+            arrays |= {f"quality/drift_{name}": drift for name, drift in self._drifts(fields, arrays).items()}
+            arrays["quality/stationary_from"] = stationary_from(list(fields.values()))
         arrays["quality/label_error"] = self._label_errors(samples, draws, fields)
         arrays["index/sample_id"] = np.array([problem.sample_id(self.seed, int(i)) for i in samples], dtype=np.uint64)
         arrays["cause"] = causes
         arrays["seconds"] = np.array(time.perf_counter() - started)
         return arrays
+
+    def _drifts(self, fields: dict[str, np.ndarray], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Largest change in time of the mean of each conserved density, relative to the mean of its absolute value."""
+        problem, found = self.problem, {}
+        wide = (-1, 1, *(1,) * problem.domain.dimension)
+        values = {**fields, **{name: arrays[f"params/{name}"].reshape(wide) for name in problem.parameters}}
+        for name, density in problem.conserved.items():
+            density = np.broadcast_to(conserved_density(problem, density, values), next(iter(fields.values())).shape)
+            space = tuple(range(2, density.ndim))
+            means = density.mean(axis=space)
+            size = np.maximum(np.abs(density[:, 0]).mean(axis=tuple(range(1, density.ndim - 1))), np.finfo(float).tiny)
+            found[name] = np.abs(means - means[:, :1]).max(axis=1) / size
+        return found
 
     def _label_errors(self, samples: np.ndarray, draws: list, fields: dict[str, np.ndarray]) -> np.ndarray:
         """Relative L2 distance to a solve on a grid twice as fine (and half the step), where measured; NaN elsewhere."""
@@ -151,6 +169,30 @@ def sampled(law: FieldLaw, latent: np.ndarray, grid: Grid) -> np.ndarray:
         return law.evaluate(latent, grid)
     fine = refine(grid, factor)
     return restrict(law.evaluate(latent, fine), fine, grid)
+
+
+def conserved_density(problem: Problem, text: str, values: dict[str, np.ndarray]) -> np.ndarray:
+    """Values of a density such as "p^2 + q^2" in the unknowns and parameters of a problem."""
+    equation = problem.equation
+    names = {"dimension": equation.dimension, "inputs": equation.unknowns, "unknowns": ("density",)}
+    return np.asarray(evaluate(Equation(f"density = {text}", **names).sides[0][1], values, _no_slopes, np))
+
+
+def _no_slopes(derivative, walk):
+    raise SettingError(
+        given=f"a conserved density with {derivative}",
+        needed="unknowns and parameters only",
+        remedy="Leave the derivative out.",
+    )
+
+
+def stationary_from(fields: list[np.ndarray], tolerance: float = 1e-5) -> np.ndarray:
+    """First frame after which nothing changes by more than `tolerance` from frame to frame (relative L2); -1 if none is."""
+    change = sum(np.sum(np.diff(v, axis=1) ** 2, axis=tuple(range(2, v.ndim))) for v in fields)
+    size = sum(np.sum(v[:, 1:] ** 2, axis=tuple(range(2, v.ndim))) for v in fields)
+    moving = np.sqrt(change) > tolerance * np.sqrt(np.maximum(size, np.finfo(float).tiny))
+    last = np.where(moving.any(axis=1), moving.shape[1] - np.argmax(moving[:, ::-1], axis=1), 0)
+    return np.where(last < moving.shape[1], last, -1)
 
 
 def restrict_fields(values: np.ndarray, problem: Problem, resolution: int | tuple[int, ...]) -> np.ndarray:

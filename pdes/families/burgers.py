@@ -55,6 +55,7 @@ burgers = Problem(
     solver=BurgersSolver(),
     compute_at_least=512,
     held_out_laws={"parameters": {"nu": loguniform(0.004, 0.01)}},
+    conserved={"mass": "u"},
     description="Viscous Burgers, shocks of width nu; held out: less viscosity.",
     citation="Li et al., Fourier Neural Operator for Parametric Partial Differential Equations, ICLR 2021",
 )

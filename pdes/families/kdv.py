@@ -21,6 +21,7 @@ kdv = Problem(
     compute_at_least=256,
     held_out_laws={"parameters": {"delta2": loguniform(2.5e-4, 5e-4)}},
     check={"time": (0, 0.4), "frames": 5},
+    conserved={"mass": "u", "momentum": "u^2"},
     description="Korteweg-de Vries: random waves that break up into solitons; held out: less dispersion, more solitons.",
     citation="Zabusky, Kruskal, Phys. Rev. Lett. 15 (1965) 240",
 )

@@ -23,6 +23,7 @@ kuramoto_sivashinsky = Problem(
     compute_at_least=192,
     check={"time": (0, 8), "frames": 9, "warm_up": 20.0},
     held_out_laws={"parameters": {"nu": uniform(0.4, 0.8)}},
+    conserved={"mass": "u"},
     description="Kuramoto-Sivashinsky chaos after a warm-up; held out: a longer domain in units of the flow (smaller nu).",
     citation="Edson et al., Lyapunov exponents and dimension of the Kuramoto-Sivashinsky equation, ANZIAM J. 61 (2019)",
 )

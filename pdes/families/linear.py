@@ -16,6 +16,7 @@ heat = Problem(
     initial={"u": fourier_series(5, maximum=1)},
     time=(0, 1),
     held_out_laws={"parameters": {"nu": loguniform(1e-2, 3e-2)}},
+    conserved={"mass": "u"},
     description="Heat equation on a circle; held out: faster diffusion.",
 )
 
@@ -30,6 +31,7 @@ heat_2d = Problem(
     compute_at_least=128,
     check={"compute_at_least": 0},
     held_out_laws={"parameters": {"nu": loguniform(1e-2, 3e-2)}},
+    conserved={"mass": "u"},
     description="Heat equation on an insulated square; held out: faster diffusion.",
 )
 
@@ -43,6 +45,7 @@ heat_3d = Problem(
     frames=6,
     check={"resolution": 24},
     held_out_laws={"parameters": {"nu": loguniform(1e-2, 3e-2)}},
+    conserved={"mass": "u"},
     description="Heat equation in a periodic cube; held out: faster diffusion.",
 )
 
@@ -54,6 +57,7 @@ advection_diffusion = Problem(
     initial={"u": fourier_series(3, maximum=1)},
     time=(0, 1),
     held_out_laws={"parameters": {"c": uniform(1, 2), "d": uniform(-2, -1)}},
+    conserved={"mass": "u"},
     description="Advection and diffusion on a torus; held out: faster flow.",
 )
 
@@ -65,6 +69,7 @@ dispersion = Problem(
     initial={"u": fourier_series(5, maximum=1)},
     time=(0, 1),
     held_out_laws={"parameters": {"mu": uniform(1e-3, 2e-3)}},
+    conserved={"mass": "u"},
     description="Linear dispersion: waves of different length part; held out: stronger dispersion.",
     citation="Koehler et al., APEBench: A Benchmark for Autoregressive Neural Emulators of PDEs, NeurIPS 2024",
 )
@@ -77,6 +82,7 @@ hyper_diffusion = Problem(
     initial={"u": fourier_series(5, maximum=1)},
     time=(0, 1),
     held_out_laws={"parameters": {"mu": loguniform(1e-5, 3e-5)}},
+    conserved={"mass": "u"},
     description="Fourth-order diffusion; held out: stronger.",
     citation="Koehler et al., APEBench: A Benchmark for Autoregressive Neural Emulators of PDEs, NeurIPS 2024",
 )

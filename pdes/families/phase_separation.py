@@ -19,6 +19,7 @@ cahn_hilliard = Problem(
     solver=Semilinear(dt=2e-5),
     check={"time": (0, 0.004), "frames": 3, "resolution": 48, "compute_at_least": 0},
     held_out_laws={"parameters": {"eps2": loguniform(2.5e-4, 4e-4)}},
+    conserved={"mass": "u"},
     description="Cahn-Hilliard: a mixture that separates, mass conserved; held out: thinner interfaces.",
     citation="Cahn, Hilliard, J. Chem. Phys. 28 (1958) 258",
 )

@@ -56,6 +56,7 @@ decaying_turbulence = Problem(
     },
     measure_every=32,
     held_out_laws={"parameters": {"nu": loguniform(1e-3, 2e-3)}},
+    conserved={"circulation": "w"},
     description="Decaying turbulence from a random spectrum: vortices merge; held out: less viscosity.",
     citation="McWilliams, J. Fluid Mech. 146 (1984) 21",
 )

@@ -331,3 +331,25 @@ def test_a_dask_client_gives_the_same_samples():
         with pytest.raises(SolverError, match="failing for 8 draws"):
             pdes.generate(quick(fails_above=-np.inf), 8, 16, seed=7, workers=client, progress=False)
     assert_same(data, pdes.generate(quick(), 10, 16, seed=7, progress=False))
+
+
+def test_drift_of_what_is_conserved_and_stationary_frames_are_stored():
+    data = pdes.generate("kdv", 2, 64, seed=7, progress=False)
+    assert np.all(data.quality["drift_mass"][...] < 1e-12)
+    assert np.all(data.quality["drift_momentum"][...] < 1e-3)
+    assert data.quality["stationary_from"][...].tolist() == [-1, -1]
+    heat = pdes.get("heat", nu=1.0).replace(time=(0, 10), conserved={"square": "u^2"})
+    still = pdes.generate(heat, 1, 16, seed=7, progress=False)
+    assert still.quality["drift_square"][0] > 0.1
+    bad = heat.replace(conserved={"slope": "u_x"})
+    with pytest.raises(SettingError, match="a conserved density with"):
+        pdes.generate(bad, 1, 16, seed=7, progress=False)
+
+
+def test_stationary_frames():
+    from pdes.job import stationary_from
+
+    u = np.ones((3, 6, 4))
+    u[1, :3] += np.arange(3)[:, None]
+    u[2] += np.arange(6)[:, None]
+    assert stationary_from([u]).tolist() == [0, 3, -1]
