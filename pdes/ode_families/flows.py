@@ -2,7 +2,8 @@
 
 A trajectory starts near a state on the attractor (each component within 10 %), lasts ten of the flow's own periods, and is
 stored at a hundred points in each, so that flows of different pace are comparable. Parameters are within 2 % of their standard
-values (wide ranges would leave chaos), held out: 2 to 4 % away; where a flow has none, the held-out split starts 10 to 20 % away.
+values (wide ranges would leave chaos), held out: 2 to 4 % away; where a flow has none, the held-out split starts 10 to 20 %
+away.
 
 Equations, standard parameters, states and periods are those of dysts: Gilpin, Chaos as an interpretable benchmark for
 forecasting and data-driven modelling, NeurIPS Datasets and Benchmarks 2021.

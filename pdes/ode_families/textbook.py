@@ -26,6 +26,7 @@ pendulum = system(
     "theta_t = omega; omega_t = -g/l*sin(theta)",
     {"theta": uniform(-3, 3), "omega": uniform(-2, 2)},
     {"g": 9.81, "l": 1.0},
+    conserved={"energy": "omega^2/2 - g/l*cos(theta)"},
     description="Pendulum without friction, swinging or turning over; held out: parameters 10 to 20 % away.",
 )
 
@@ -45,6 +46,7 @@ lotka_volterra = system(
     {"prey": uniform(0.5, 2), "predators": uniform(0.3, 1.2)},
     {"alpha": 2 / 3, "beta": 4 / 3, "delta": 1.0, "gamma": 1.0},
     time=20,
+    conserved={"orbit": "alpha*log(predators) + gamma*log(prey) - beta*predators - delta*prey"},
     description="Predators and prey; alpha log(predators) + gamma log(prey) - beta predators - delta prey is constant.",
     citation="Lotka, Elements of Physical Biology, 1925; Volterra, Nature 118, 1926",
 )
@@ -88,6 +90,7 @@ epidemic_sir = system(
     {"S": uniform(0.7, 1), "I": uniform(0.001, 0.05), "R": uniform(0, 0.2)},
     {"beta": 0.5, "gamma": 0.15},
     time=60,
+    conserved={"population": "S + I + R"},
     description="Susceptible, infected, recovered shares of a population; their sum is constant.",
     citation="Kermack, McKendrick, Proc. R. Soc. A 115, 1927",
 )

@@ -139,6 +139,16 @@ def test_escaping_draws_are_replaced_and_then_an_error():
         pdes.generate(explosive.replace(k=5.0, attempts=3), 1, seed=7, progress=False)
 
 
+@pytest.mark.parametrize(
+    ("name", "quantity"), [("pendulum", "energy"), ("lotka_volterra", "orbit"), ("epidemic_sir", "population")]
+)
+def test_what_a_system_conserves_does_not_drift(name, quantity):
+    data = pdes.generate(name, 4, seed=7, progress=False)
+    assert np.all(data.quality[f"drift_{quantity}"] < 1e-9)
+    wrong = pdes.get(name, conserved={quantity: "omega" if name == "pendulum" else data.provenance["unknowns"][0]})
+    assert np.all(pdes.generate(wrong, 4, seed=7, progress=False).quality[f"drift_{quantity}"] > 1e-3)
+
+
 # -- laws ------------------------------------------------------------------------------------------------------------------
 
 
