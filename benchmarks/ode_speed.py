@@ -4,7 +4,7 @@
 
 Everyone solves the same draws to the same stored times. SciPy gets right-hand sides as plain Python functions (sympy's
 lambdify), one trajectory after the other; diffrax the same compiled right-hand side as we, mapped over the batch. Errors are
-medians of the relative L2 distance to our own solve at 1e-13, on the first half of the time (chaos spoils any comparison later).
+medians of the relative L2 distance to our own solve at 1e-13, on the first half of the time (chaos spoils comparisons later).
 Compiling is reported apart.
 """
 

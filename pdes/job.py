@@ -14,6 +14,7 @@ import numpy as np
 
 from pdes.coarsen import refine, restrict
 from pdes.equation import Equation
+from pdes.grammar import letters_of, split_derivative, tokenize
 from pdes.problem import Problem, Solution
 from pdes.random_fields import FieldLaw
 from pdes.terms import evaluate
@@ -174,7 +175,9 @@ def sampled(law: FieldLaw, latent: np.ndarray, grid: Grid) -> np.ndarray:
 def conserved_density(problem: Problem, text: str, values: dict[str, np.ndarray]) -> np.ndarray:
     """Values of a density such as "p^2 + q^2" in the unknowns and parameters of a problem."""
     equation = problem.equation
-    names = {"dimension": equation.dimension, "inputs": equation.unknowns, "unknowns": ("density",)}
+    written = {split_derivative(token.text, letters_of(equation.dimension))[0] for token in tokenize(text)}
+    inputs = tuple(name for name in equation.unknowns if name in written)
+    names = {"dimension": equation.dimension, "inputs": inputs, "unknowns": ("density",)}
     return np.asarray(evaluate(Equation(f"density = {text}", **names).sides[0][1], values, _no_slopes, np))
 
 
