@@ -10,7 +10,7 @@ from math import pi, prod, sqrt
 import numpy as np
 
 from pdes.domain import Domain
-from pdes.random_fields import Extent, FieldLaw
+from pdes.random_fields import Extent, FieldLaw, GaussianField
 from solvers.errors import SettingError
 from solvers.grid import Grid
 
@@ -100,7 +100,8 @@ class Packets(FieldLaw):
     width : range of w, in lengths; at most an eighth of the box, so that two images suffice to rounding.
     wavenumber : largest |k| per axis; 0 gives plain pulses (the phase only changes their height).
     amplitude : range of A.
-    extent : the box; set by `on(domain)`.
+    extent, periodic : the box, and which of its axes are; set by `on(domain)`. Between walls the packets start four widths
+        away from them.
     """
 
     count: int = 2
@@ -108,6 +109,7 @@ class Packets(FieldLaw):
     wavenumber: float = 0.0
     amplitude: tuple[float, float] = (0.5, 1.0)
     extent: Extent = ((0.0, 1.0),)
+    periodic: tuple[bool, ...] = (True,)
 
     def __post_init__(self):
         if self.count < 1 or not 0 < self.width[0] <= self.width[1] or self.wavenumber < 0:
@@ -118,19 +120,21 @@ class Packets(FieldLaw):
             )
 
     def on(self, domain: Domain) -> "Packets":
-        if self.width[1] > min(domain.lengths) / 8:
+        periodic = tuple(domain.sides(name) == ("periodic", "periodic") for name in domain.names)
+        if self.width[1] > min(domain.lengths) / (8 if all(periodic) else 10):
             raise SettingError(
                 given=f"packets of width {self.width[1]} on {domain}",
-                needed="at most an eighth of the box",
+                needed="at most an eighth of a periodic box, a tenth of one with walls",
                 remedy="Narrow them.",
             )
-        return dataclasses.replace(self, extent=tuple(domain.intervals().values()))
+        return dataclasses.replace(self, extent=tuple(domain.intervals().values()), periodic=periodic)
 
     def sample(self, rng: np.random.Generator) -> np.ndarray:
         """(count, 3 + 2 d): amplitude, width, phase, centre, wavenumbers."""
         ranges = (self.amplitude, self.width, (0, 2 * pi))
         rows = [rng.uniform(low, high, self.count) for low, high in ranges]
-        rows += [rng.uniform(start, stop, self.count) for start, stop in self.extent]
+        insets = [0.0 if periodic else 4 * self.width[1] for periodic in self.periodic]
+        rows += [rng.uniform(a + inset, b - inset, self.count) for (a, b), inset in zip(self.extent, insets, strict=True)]
         rows += [rng.uniform(-self.wavenumber, self.wavenumber, self.count) for _ in self.extent]
         return np.stack(rows, axis=-1)
 
@@ -141,10 +145,12 @@ class Packets(FieldLaw):
         waves: np.ndarray = (amplitude * np.exp(1j * phase)).reshape(*amplitude.shape, *(1,) * d)
         for i, (axis, (start, stop)) in enumerate(zip(grid.axes, self.extent, strict=True)):
             x, length = axis.coordinates(), stop - start
-            r = (x - latent[..., 3 + i, None] + length / 2) % length - length / 2  # (..., count, point)
+            r = x - latent[..., 3 + i, None]  # (..., count, point)
+            if self.periodic[i]:
+                r = (r + length / 2) % length - length / 2
             line = sum(
                 np.exp(-((r + s) ** 2) / (2 * width[..., None] ** 2) + 1j * latent[..., 3 + d + i, None] * (r + s))
-                for s in (-length, 0.0, length)
+                for s in ((-length, 0.0, length) if self.periodic[i] else (0.0,))
             )
             waves = waves * line.reshape(*amplitude.shape, *(axis.size if i == j else 1 for j in range(d)))
         return waves.sum(axis=-1 - d).real
@@ -152,6 +158,86 @@ class Packets(FieldLaw):
     @property
     def law(self) -> str:
         return f"packets({self.count}, width={self.width}, wavenumber={self.wavenumber:g}, amplitude={self.amplitude})"
+
+
+@dataclass(frozen=True)
+class Layers(FieldLaw):
+    """Squared speed of a layered medium: c_j^2 below the j-th of a few undulating interfaces, along the last axis.
+
+        interface_j(x) = start + L (j + U(-1/4, 1/4)) / count + L bend sum_m xi_m / m cos(pi m x / L_x),      xi_m ~ N(0, 1)
+
+    Parameters
+    ----------
+    count : layers.
+    speed : range of c, one draw per layer.
+    bend : amplitude of the undulation, as a share of the depth; one draw of modes m = 1 ... 4 for all interfaces.
+    blend : the speed squared changes across an interface as tanh(distance / blend); 0 makes it jump.
+    extent : the box; set by `on(domain)`.
+    """
+
+    count: int = 4
+    speed: tuple[float, float] = (1.0, 2.0)
+    bend: float = 0.03
+    blend: float = 0.0
+    extent: Extent = ((0.0, 1.0),)
+
+    def __post_init__(self):
+        if self.count < 1 or not 0 < self.speed[0] <= self.speed[1] or min(self.bend, self.blend) < 0:
+            raise SettingError(
+                given=f"count={self.count}, speed={self.speed}, bend={self.bend}, blend={self.blend}",
+                needed="count >= 1, 0 < speed[0] <= speed[1], bend and blend >= 0",
+                remedy="Mend them.",
+            )
+
+    def sample(self, rng: np.random.Generator) -> np.ndarray:
+        """(2 count + 4,): speeds, shifts, undulation."""
+        return np.concatenate(
+            [rng.uniform(*self.speed, self.count), rng.uniform(-0.25, 0.25, self.count), rng.standard_normal(4)]
+        )
+
+    def evaluate(self, latent: np.ndarray, grid: Grid) -> np.ndarray:
+        latent, d = np.asarray(latent, dtype=np.float64), grid.dimension
+        mesh = grid.mesh()
+        (start, stop), depth = self.extent[-1], mesh[-1]
+        wide = (..., *(None,) * d)
+        undulation = np.zeros(latent.shape[:-1] + (1,) * d)
+        for i, (low, high) in enumerate(self.extent[:-1]):
+            x = (mesh[i] - low) / (high - low)
+            for m in range(1, 5):
+                undulation = undulation + latent[..., 2 * self.count + m - 1][wide] / m * np.cos(pi * m * x)
+        values = np.broadcast_to(latent[..., 0][wide] ** 2, latent.shape[:-1] + grid.shape)
+        for j in range(1, self.count):
+            shift = (j + latent[..., self.count + j][wide]) / self.count
+            interface = start + (stop - start) * (shift + self.bend * undulation)
+            below = np.tanh((depth - interface) / self.blend) / 2 + 0.5 if self.blend else depth >= interface
+            values = values + below * (latent[..., j] ** 2 - latent[..., j - 1] ** 2)[wide]
+        return np.array(values)
+
+    @property
+    def law(self) -> str:
+        return f"layers({self.count}, speed={self.speed}, bend={self.bend:g}, blend={self.blend:g})"
+
+
+@dataclass(frozen=True)
+class Tanh(FieldLaw):
+    """mean + contrast tanh(g), g a Gaussian field: a speed between two bounds."""
+
+    field: GaussianField
+    mean: float = 20.0
+    contrast: float = 1.0
+
+    def on(self, domain: Domain) -> "Tanh":
+        return dataclasses.replace(self, field=self.field.on(domain))
+
+    def sample(self, rng: np.random.Generator) -> np.ndarray:
+        return self.field.sample(rng)
+
+    def evaluate(self, latent: np.ndarray, grid: Grid) -> np.ndarray:
+        return self.mean + self.contrast * np.tanh(self.field.evaluate(latent, grid))
+
+    @property
+    def law(self) -> str:
+        return f"tanh_of({self.field.law}, mean={self.mean:g}, contrast={self.contrast:g})"
 
 
 def modes(tau: float, alpha: float, sigma: float, modes: int = 16) -> Modes:
@@ -167,3 +253,13 @@ def packets(
 ) -> Packets:
     """Sums of wave packets; see `Packets`."""
     return Packets(count, (float(width[0]), float(width[1])), float(wavenumber), (float(amplitude[0]), float(amplitude[1])))
+
+
+def layers(count: int = 4, speed: tuple[float, float] = (1.0, 2.0), bend: float = 0.03, blend: float = 0.0) -> Layers:
+    """Squared speed of a layered medium; see `Layers`."""
+    return Layers(count, (float(speed[0]), float(speed[1])), float(bend), float(blend))
+
+
+def tanh_of(field: GaussianField, mean: float = 20.0, contrast: float = 1.0) -> Tanh:
+    """mean + contrast * tanh(field)."""
+    return Tanh(field, float(mean), float(contrast))
