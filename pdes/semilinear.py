@@ -8,6 +8,7 @@ it, with the top modes removed (a third for quadratic terms, half for cubic ones
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import sympy
@@ -191,7 +192,7 @@ class Nonlinear:
 
         axes = tuple(range(-self.grid.dimension, 0))
         names = self.equation.evolving
-        spectra = dict(zip(names, [u_hat] if len(names) == 1 else jnp.moveaxis(u_hat, -1, 0), strict=True))
+        spectra = dict(zip(names, [u_hat] if len(names) == 1 else u_hat, strict=True))
         for name, terms in self.equation.evolution.constraints.items():
             spectra[name] = _follow(name, terms, spectra, k, p, jnp)
 
@@ -214,14 +215,44 @@ class Nonlinear:
             hat = spectra[field.__name__] if field is not None and field.__name__ in spectra else to_modes(walk(e.expr))
             return to_points(hat * _power(k, orders))
 
+        tables = [_grouped(terms) for terms in self.equation.evolution.nonlinear]
+        products = {product for table in tables for expression in table for _, product in _split(expression, self.equation)}
+        shared = len(products - {sympy.Integer(1)}) < sum(len(table) for table in tables)
+        transformed: dict[sympy.Expr, Any] = {}
+        one = _constant(self.grid)
+
+        def transform(expression):
+            if expression not in transformed:
+                transformed[expression] = to_modes(evaluate(expression, values, derivative, jnp))
+            return transformed[expression]
+
         results = []
-        for name, terms in zip(names, self.equation.evolution.nonlinear, strict=True):
+        for name, table in zip(names, tables, strict=True):
             total = jnp.zeros_like(spectra[name])
-            for expression, multiplier in _grouped(terms).items():
-                hat = to_modes(evaluate(expression, values, derivative, jnp))
-                total = total + hat * sum(sign * _power(k, orders) for orders, sign in multiplier)
+            for expression, multiplier in table.items():
+                factor = sum(sign * _power(k, orders) for orders, sign in multiplier)
+                if not shared:
+                    total = total + transform(expression) * factor
+                    continue
+                for coefficient, product in _split(expression, self.equation):  # each product is transformed once for all
+                    scale = evaluate(coefficient, values, derivative, jnp)
+                    total = total + scale * factor * (one if product == 1 else transform(product))
             results.append(total)
-        return results[0] if len(results) == 1 else jnp.stack(results, axis=-1)
+        return results[0] if len(results) == 1 else jnp.stack(results)
+
+
+def _split(expression: sympy.Expr, equation: Equation) -> list[tuple[sympy.Expr, sympy.Expr]]:
+    """(coefficient of numbers and parameters, rest) of each term."""
+    changing = (AppliedUndef, sympy.Derivative, *coordinates(equation.dimension))
+    terms = sympy.Add.make_args(sympy.expand(expression))
+    return [term.as_independent(*changing, as_Add=False) for term in terms]
+
+
+def _constant(grid: Grid) -> np.ndarray:
+    """Spectrum of the field that is one everywhere, (*modes)."""
+    modes = np.zeros((*grid.shape[:-1], grid.shape[-1] // 2 + 1))
+    modes[(0,) * modes.ndim] = np.prod(grid.shape)
+    return modes
 
 
 @dataclass(frozen=True)

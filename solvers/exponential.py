@@ -37,7 +37,7 @@ class ExponentialRK:
     linear : (k, p) -> symbol of L, broadcastable to (sample, *modes) (systems: (sample, *modes, component), or a matrix per
         mode (sample, *modes, component, component) where L couples the components). k: wavenumbers per axis in
         the real-FFT layout; p: parameters, those of one number per sample shaped (sample, 1, ...).
-    nonlinear : (u_hat, k, p) -> spectrum of N(u), written in jax.numpy; u_hat (sample, *modes[, component]), without the modes
+    nonlinear : (u_hat, k, p) -> spectrum of N(u), written in jax.numpy; u_hat ([component,] sample, *modes), without the modes
         that `dealias` removes (they are removed from the answer too). Both are hashable: compiled loops are kept by them.
     dt : largest step; each interval between output times is cut into equal steps.
     order : 4 or 2.
@@ -105,6 +105,8 @@ class ExponentialRK:
         symbol = np.asarray(self.linear(k, exact))
         if components and symbol.ndim == self.grid.dimension:  # one symbol for all components
             symbol = symbol[..., None]
+        if components and symbol.ndim == self.grid.dimension + 1:  # the same for all samples
+            symbol = symbol[None]
         matrix = components and symbol.ndim == self.grid.dimension + 3
         symbol = _once(symbol, self.grid.dimension + components + matrix)
         run = _compiled(self.grid, self.nonlinear, self.order, self.dealias, components)
@@ -123,6 +125,10 @@ class ExponentialRK:
                 stop += 1
             step = float(np.mean(lengths[start:stop]))
             coefficients = _coefficients(symbol, step, self.order, self.dtype, matrix)
+            if components:
+                front = (0, 1) if matrix else 0
+                back = (-2, -1) if matrix else -1
+                coefficients = {name: jnp.moveaxis(v, back, front) for name, v in coefficients.items()}
             state, part = run(state, coefficients, parameters, int(counts[start]), stop - start, first)
             frames.append(np.moveaxis(np.asarray(part), 0, 1))
             first, start = False, stop
@@ -132,14 +138,15 @@ class ExponentialRK:
 @functools.lru_cache(maxsize=128)
 def _compiled(grid: Grid, nonlinear: Nonlinear, order: int, dealias: float, components: bool):
     """The loop over output times, for one kind of equation: (state, coefficients, p, steps, frames) -> (state, fields)."""
-    axes = tuple(range(1, grid.dimension + 1))
+    axes = tuple(range(-grid.dimension, 0))
     mask_np, k_np = dealias_mask(grid, dealias), wavenumbers(grid)
-    mask_np = mask_np[..., None] if components else mask_np
 
     @functools.partial(jax.jit, static_argnames=("frames", "first"))
     def run(state, coefficients, p, steps, frames, first):
         real = state.dtype if first else state.real.dtype
         k, mask = tuple(jnp.asarray(row, real) for row in k_np), jnp.asarray(mask_np, real)
+        # Components come first inside: transforms then run over contiguous arrays.
+        state = jnp.moveaxis(state, -1, 0) if components and first else state
         u = jnp.fft.rfftn(state, axes=axes) * mask if first else state
 
         def change(v):
@@ -150,7 +157,8 @@ def _compiled(grid: Grid, nonlinear: Nonlinear, order: int, dealias: float, comp
 
         def frame(v, _):
             v = jax.lax.fori_loop(0, steps, lambda _, w: advance(w, change, coefficients, apply), v)
-            return v, jnp.fft.irfftn(v, s=grid.shape, axes=axes)
+            values = jnp.fft.irfftn(v, s=grid.shape, axes=axes)
+            return v, jnp.moveaxis(values, 0, -1) if components else values
 
         return jax.lax.scan(frame, u, None, length=frames)
 
@@ -179,8 +187,8 @@ def _times(c, u):
 
 
 def _matrix_times(c, u):
-    """A matrix per mode: (..., i, j) with (..., j). Written out: systems are small, and a batched product would be slow."""
-    return sum(c[..., j] * u[..., None, j] for j in range(c.shape[-1]))
+    """A matrix per mode, (i, j, ...) with (j, ...). Written out: systems are small, and a batched product would be slow."""
+    return sum(c[:, j] * u[j] for j in range(c.shape[1]))
 
 
 def _coefficients(symbol: np.ndarray, dt: float, order: int, dtype: str, matrix: bool = False) -> dict[str, Any]:
@@ -232,7 +240,7 @@ def _of_matrices(z: np.ndarray, dt: float, order: int) -> dict[str, np.ndarray]:
 
 
 def _of_one_matrix(z: np.ndarray, dt: float, order: int) -> dict[str, np.ndarray]:
-    """By the exponential of [[z, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]]; its first row is exp, phi1, phi2, phi3."""
+    """The exponential of [[z, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]] has them in its first row."""
     m = len(z)
 
     def phis(a):

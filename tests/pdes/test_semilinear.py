@@ -20,11 +20,14 @@ def rate(equation, grid, fields, parameters):
     ]
     k = tuple(jnp.asarray(2 * np.pi * w.reshape([-1 if i == j else 1 for j in range(d)])) for i, w in enumerate(waves))
     hats = [jnp.fft.rfftn(jnp.asarray(fields[name]), axes=axes) for name in equation.unknowns]
-    u = hats[0] if len(hats) == 1 else jnp.stack(hats, axis=-1)
+    u = hats[0] if len(hats) == 1 else jnp.stack(hats)
     symbol = Linear(equation)(k, parameters)
-    linear = (symbol[0] @ np.asarray(u)[..., None])[..., 0] if symbol.ndim == d + 3 else symbol * u
+    if symbol.ndim == d + 3:
+        linear = np.moveaxis((symbol[0] @ np.moveaxis(np.asarray(u), 0, -1)[..., None])[..., 0], -1, 0)
+    else:
+        linear = np.moveaxis(symbol, -1, 0) * u if len(hats) > 1 else symbol * u
     total = linear + Nonlinear(equation, grid)(u, k, parameters)
-    parts = [total] if len(hats) == 1 else list(jnp.moveaxis(total, -1, 0))
+    parts = [total] if len(hats) == 1 else list(total)
     return [np.asarray(jnp.fft.irfftn(part, s=grid.shape, axes=axes)) for part in parts]
 
 
