@@ -163,6 +163,10 @@ def test_components_of_a_start_belong_together():
         assert np.all(np.abs(chosen[:, 1] / y - 1) <= 0.1)
     assert np.all(rows >= 0)  # nowhere negative, so never
     assert np.ptp(rows[which == 4][:, 0]) > 1  # and zero is not stuck
+    competition = pdes.get("odebench_26")  # starts (5, 4.3) and (2.3, 3.6), told apart by the first, not by the second
+    drawn = [competition.draw(7, i)[1] for i in range(60)]
+    for state in ({n: latents[f"initial.{n}"][0] for n in ("x0", "x1")} for latents in drawn):
+        assert abs(state["x1"] / (4.3 if state["x0"] > 3.5 else 3.6) - 1) <= 0.1
     outer = Near(((10.0,),), 0, 0.1, 0.2)
     moved = np.array([outer.sample(np.random.default_rng(i))[0] for i in range(100)])
     assert np.all((np.abs(moved / 10 - 1) >= 0.1) & (np.abs(moved / 10 - 1) <= 0.2))

@@ -129,6 +129,16 @@ def test_lorenz_agrees_with_scipy_as_long_as_chaos_allows():
         assert np.all(error < bound), (error, bound)
 
 
+def test_steps_into_a_sudden_jump_are_taken_back():
+    times, start = np.linspace(0, 60, 7), np.array([[2.0, 0.0]])
+    found = Ode(stiff, "tsit5", rtol=1e-6, atol=1e-6).solve(start, times, {"mu": 20.0})
+    assert found.stats["rejected"][0] > 10
+    reference = solve_ivp(
+        lambda t, y: [y[1], 20 * (1 - y[0] ** 2) * y[1] - y[0]], (0, 60), start[0], "DOP853", times, rtol=1e-11, atol=1e-12
+    )
+    np.testing.assert_allclose(found.values_or_raise()[0], reference.y.T, atol=1e-4)
+
+
 def test_stiff_van_der_pol_agrees_with_radau():
     times, start = np.linspace(0, 2000, 11), np.array([[2.0, 0.0], [np.nan, 0.0]])
     solver = Ode(stiff, "kvaerno5", rtol=1e-8, atol=1e-8)
