@@ -1,9 +1,10 @@
-"""Burgers and Navier-Stokes: order in time, and samples per second beside Exponax with the same grid, precision and step.
+"""Burgers, Kuramoto-Sivashinsky, Gray-Scott, Navier-Stokes and KdV beside Exponax with the same grid, precision and step.
 
     python -m benchmarks.solver_spectral [--batch 16]
 
 Both take the same steps of ETDRK4 in float64 on the same batch, compiled before the clock starts; the fields they end with are
-compared.
+compared. Kuramoto-Sivashinsky and Gray-Scott go through the text of their equations, as a user's own would. KdV is a soliton,
+for the order in time of both.
 """
 
 import argparse
@@ -14,7 +15,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+import pdes
 from benchmarks.record import record
+from pdes.semilinear import Semilinear
 from solvers.exponential import ExponentialRK
 from solvers.grid import Grid
 from solvers.incompressible import VorticityNavierStokes
@@ -114,6 +117,78 @@ def navier_stokes(batch: int, size: int = 128, dt: float = 0.005, steps: int = 5
     return {"equation": "navier_stokes", "size": size, "dt": dt, "steps": steps, "batch": batch, **speed, "time_order": order}
 
 
+def from_text(name: str, batch: int, grid: Grid, states: dict, times: np.ndarray, dt: float, parameters: dict) -> Callable:
+    """Our solve of a problem of the package on another grid: () -> (sample, [unknown,] *space) at the last time."""
+    domain = pdes.Periodic(**{axis.name: (axis.start, axis.stop) for axis in grid.axes})
+    problem = pdes.get(name).replace(domain=domain, solver=Semilinear(dt=dt))
+    values = {key: np.full(batch, value) for key, value in parameters.items()}
+
+    def run() -> np.ndarray:
+        fields = problem.solver(problem, grid, states, values, times).fields
+        last = [fields[unknown][:, -1] for unknown in states]
+        return last[0] if len(last) == 1 else np.stack(last, axis=1)
+
+    return run
+
+
+def text_beside(name: str, batch: int, grid: Grid, states: dict, dt: float, steps: int, parameters: dict, stepper) -> dict:
+    """A problem of the package beside an Exponax stepper (made in a 64-bit scope by `stepper()`)."""
+    import exponax  # pyright: ignore[reportMissingImports]
+
+    times = np.array([0.0, steps * dt])
+    ours = from_text(name, batch, grid, states, times, dt, parameters)
+    with jax.enable_x64(True):
+        repeat = jax.jit(jax.vmap(exponax.repeat(stepper(), steps)))
+        start = jnp.asarray(np.stack(list(states.values()), axis=1))
+        theirs = lambda: _wide(repeat, start).squeeze(1) if len(states) == 1 else _wide(repeat, start)  # noqa: E731
+        speed = beside(ours, theirs, batch)
+    return {"equation": name, "size": grid.shape[0], "dt": dt, "steps": steps, "batch": batch, **speed}
+
+
+def kuramoto_sivashinsky(batch: int, size: int = 192, dt: float = 0.05, steps: int = 400) -> dict:
+    """u_t + u u_x + u_xx + u_xxxx = 0 on length 64."""
+    import exponax  # pyright: ignore[reportMissingImports]
+
+    grid = Grid.box("periodic", size, stop=64.0)
+    make = lambda: exponax.stepper.KuramotoSivashinskyConservative(1, 64.0, size, dt, order=4)  # noqa: E731
+    states = {"u": smooth_fields(batch, (size,))}
+    return text_beside("kuramoto_sivashinsky", batch, grid, states, dt, steps, {"nu": 1.0}, make)
+
+
+def gray_scott(batch: int, size: int = 128, dt: float = 1.0, steps: int = 50) -> dict:
+    """Maze parameters; both keep half of the modes, as cubic terms ask for."""
+    import exponax  # pyright: ignore[reportMissingImports]
+
+    grid = Grid.box("periodic", size, dimension=2, start=-1.0, stop=1.0)
+    blobs = np.clip(smooth_fields(batch, (size, size)), -1, 1)
+    states = {"a": 0.6 + 0.1 * blobs, "b": 0.3 - 0.1 * blobs}
+
+    def make():
+        pair = {"feed_rate": 0.029, "kill_rate": 0.057}
+        return exponax.stepper.reaction.GrayScott(2, 2.0, size, dt, order=4, **pair)
+
+    return text_beside("gray_scott", batch, grid, states, dt, steps, {"f": 0.029, "k": 0.057}, make)
+
+
+def kdv_orders(size: int = 256, steps: Sequence[int] = (125, 250, 500, 1000)) -> dict:
+    """u_t + u u_x + u_xxx = 0 from a soliton, 3 c sech^2(sqrt(c) (x - c t) / 2), c = 4, until t = 1: errors of both."""
+    import exponax  # pyright: ignore[reportMissingImports]
+
+    grid = Grid.box("periodic", size, start=-20.0, stop=20.0)
+    soliton = lambda t: 12 / np.cosh(grid.coordinates()[0] - 4 * t) ** 2  # noqa: E731
+    exact, rows = soliton(1.0), {"ours": [], "exponax": []}
+    for n in steps:
+        ours = from_text("kdv", 1, grid, {"u": soliton(0.0)[None]}, np.array([0.0, 1.0]), 1 / n, {"delta2": 1.0})()[0]
+        with jax.enable_x64(True):
+            settings = {"convection_scale": 1.0, "hyper_diffusivity": 0.0, "conservative": True, "order": 4}
+            stepper = exponax.stepper.KortewegDeVries(1, 40.0, size, 1 / n, **settings)
+            theirs = np.asarray(jax.jit(exponax.repeat(stepper, n))(jnp.asarray(soliton(0.0)[None])))[0]
+        for name, u in (("ours", ours), ("exponax", theirs)):
+            rows[name].append(float(np.linalg.norm(u - exact) / np.linalg.norm(exact)))
+    found = {name: np.log2(np.divide(e[:-1], e[1:])).tolist() for name, e in rows.items()}
+    return {"equation": "kdv", "size": size, "steps": list(steps), "errors": rows, "orders": found}
+
+
 def _wide(call: Callable, fields) -> np.ndarray:
     with jax.enable_x64(True):
         return np.asarray(call(fields))
@@ -125,11 +200,12 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--name", default="solver_spectral", help="name of the results file")
     options = parser.parse_args(arguments)
-    rows = [burgers(options.batch), navier_stokes(options.batch)]
+    rows = [case(options.batch) for case in (burgers, kuramoto_sivashinsky, gray_scott, navier_stokes)]
+    kdv = kdv_orders()
     table = Table("equation", "ours, samples/s", "Exponax, samples/s", "ratio", "difference", "orders in time")
     for row in rows:
         rates = row["samples_per_second"]
-        found = ", ".join(f"{o:.2f}" for o in row["time_order"]["orders"])
+        found = ", ".join(f"{o:.2f}" for o in row.get("time_order", {"orders": ()})["orders"])
         table.add_row(
             row["equation"],
             f"{rates['ours']:.1f}",
@@ -139,7 +215,10 @@ def main(arguments: Sequence[str] | None = None) -> dict:
             found,
         )
     Console().print(table)
-    payload = {"precision": "float64", "rows": rows}
+    for name, errors in kdv["errors"].items():
+        shown = ", ".join(f"{e:.1e}" for e in errors)
+        Console().print(f"KdV soliton, {name}: errors {shown}; orders {np.round(kdv['orders'][name], 2)}")
+    payload = {"precision": "float64", "rows": rows, "kdv": kdv}
     record(options.name, payload)
     return payload
 

@@ -94,7 +94,7 @@ class SteadyNavierStokes:
             tolerance = self.tolerance if stage == len(stages) - 1 else 1e-3
             for _ in range(self.max_iterations):
                 values, jacobian = system.vorticity(psi, viscosity, force)
-                step = scipy.sparse.linalg.splu(jacobian.tocsc()).solve(-values)
+                step = scipy.sparse.linalg.splu(jacobian.tocsc(), permc_spec="MMD_AT_PLUS_A").solve(-values)
                 psi = psi + step
                 total += 1
                 good = bool(np.linalg.norm(step) <= tolerance * max(np.linalg.norm(psi), 1e-300))
