@@ -34,7 +34,7 @@ swift_hohenberg = Problem(
     frames=21,
     compute_at_least=64,
     solver=Semilinear(dt=0.1),
-    check={"time": (0, 8), "frames": 3, "resolution": 48, "compute_at_least": 0},
+    check={"time": (0, 4), "frames": 3, "resolution": 64, "compute_at_least": 0},
     held_out_laws={"parameters": {"r": uniform(0.6, 0.9)}},
     description="Swift-Hohenberg: stripes and hexagons of wavelength about 2 pi; held out: stronger forcing r.",
     citation="Swift, Hohenberg, Phys. Rev. A 15 (1977) 319",
