@@ -133,7 +133,7 @@ class Dataset:
         """
         arrays = {f"{kind}/{name}": a for kind in ("fields", "inputs", "latent") for name, a in getattr(self, kind).items()}
         small = {f"params/{n}": a for n, a in self.parameters.items()} | {f"quality/{n}": a for n, a in self.quality.items()}
-        index = {"content_hash": self._content_hashes(), **{n: a for n, a in self.index.items() if n != "content_hash"}}
+        index = {"content_hash": self.content_hashes(), **{n: a for n, a in self.index.items() if n != "content_hash"}}
         small |= {f"index/{n}": a for n, a in sorted(index.items())}
         laws, symbols = self.provenance.get("laws", {}), self.provenance.get("symbols", {})
         need = sum(a.size * _stored(n, a).itemsize for n, a in arrays.items())
@@ -144,7 +144,7 @@ class Dataset:
             for name, array in arrays.items():
                 attrs = {} if name.startswith("latent/") else storage.attributes(array, self.grid)
                 writer.create(name, array.shape, _stored(name, array), array.dims, attrs)
-                for block in self._blocks(array):
+                for block in self.blocks(array):
                     writer.put(name, block.start, array[block])
             for name, values in small.items():
                 short = name.partition("/")[2]
@@ -184,6 +184,10 @@ class Dataset:
 
     def __iter__(self):
         return (self[i] for i in range(len(self)))
+
+    def replace(self, **changes) -> "Dataset":
+        """The same dataset with other arguments (`fields=`, `index=`, `provenance=`, ...)."""
+        return self._map(lambda a: a, **changes)
 
     def _map(self, change: Callable, **replacements) -> "Dataset":
         """The same dataset with `change` applied to every array."""
@@ -260,6 +264,20 @@ class Dataset:
             variables, coords=coords, attrs={k: v for k, v in self.provenance.items() if isinstance(v, (str, int, float))}
         )
 
+    # -- pictures -----------------------------------------------------------------------------------------------------
+
+    def plot(self, path: str | Path | None = None, **options):
+        """Panels of the fields, a matplotlib figure; see `pdes.pictures.plot` for the options."""
+        from pdes.pictures import plot
+
+        return plot(self, path, **options)
+
+    def animate(self, path: str | Path, **options) -> Path:
+        """One sample in motion (.gif, .html or .mp4); see `pdes.pictures.animate` for the options."""
+        from pdes.pictures import animate
+
+        return animate(self, path, **options)
+
     # -- what it is ---------------------------------------------------------------------------------------------------
 
     @property
@@ -272,7 +290,7 @@ class Dataset:
         """Raise `DataError` at the first NaN or infinity, naming the array and the sample."""
         arrays = {**self.inputs, **self.fields} if names is None else {n: {**self.inputs, **self.fields}[n] for n in names}
         for name, array in arrays.items():
-            for block in self._blocks(array):
+            for block in self.blocks(array):
                 bad = ~np.isfinite(array[block]).reshape(block.stop - block.start, -1).all(axis=1)
                 if bad.any():
                     raise DataError(
@@ -299,16 +317,16 @@ class Dataset:
         }
         described |= {"grid": self.grid.to_json(), "times": None if self.times is None else self.times.tolist()}
         digest = hashlib.blake2b(json.dumps(described, sort_keys=True).encode(), digest_size=16)
-        digest.update(self._content_hashes().tobytes())
+        digest.update(self.content_hashes().tobytes())
         return digest.hexdigest()
 
-    def _content_hashes(self) -> np.ndarray:
-        """64-bit hash of each sample's inputs, fields and parameters."""
+    def content_hashes(self) -> np.ndarray:
+        """64-bit hash of each sample's inputs, fields and parameters, (sample,); stored ones where there are any."""
         if "content_hash" in self.index:
             return self.index["content_hash"].astype("<u8")
         states = [hashlib.blake2b(digest_size=8) for _ in range(len(self))]
         for array in (a for kind in (self.inputs, self.fields) for _, a in sorted(kind.items())):
-            for block in self._blocks(array):
+            for block in self.blocks(array):
                 values = np.ascontiguousarray(array[block], dtype="<f4")
                 for state, sample in zip(states[block], values, strict=True):
                     state.update(sample)
@@ -317,7 +335,7 @@ class Dataset:
                 state.update(value.tobytes())
         return np.frombuffer(b"".join(state.digest() for state in states), dtype="<u8")
 
-    def _blocks(self, array: LazyArray) -> list[slice]:
+    def blocks(self, array: LazyArray) -> list[slice]:
         """Runs of samples of about 16 MiB."""
         rows = max(1, BLOCK_BYTES // max(1, array.nbytes // max(1, len(array))))
         return [slice(start, min(start + rows, len(self))) for start in range(0, len(self), rows)]

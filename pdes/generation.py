@@ -1,26 +1,19 @@
 """generate(): a problem becomes a dataset, in parallel, resumable, and the same bits every time."""
 
-import contextlib
-import datetime
-import hashlib
-import importlib.metadata
-import json
 import os
-import platform
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from pdes import manifest
 from pdes.dataset import Dataset
 from pdes.executors import run
 from pdes.job import Job
 from pdes.parts import FolderParts, MemoryParts, lazy
 from pdes.problem import Problem, get
 from pdes.progress import track
-from solvers.errors import DataError, SettingError
-from solvers.files import require_space, write_bytes
-from solvers.result import Outcome
+from solvers.errors import SettingError
+from solvers.files import require_space
 
 
 def generate(
@@ -77,8 +70,8 @@ def generate(
     path = Path(path)
     found = _existing(path, job) if resume else None
     if found is not None and len(found) >= n:
-        if not _manifest_path(path).exists():  # killed between the two writes
-            _write_manifest(path, job, None, len(found))
+        if not manifest.manifest_path(path).exists():  # killed between the two writes
+            _write_manifest(path, job, None, found)
         FolderParts(_partial_path(path), job.digest(), resume=False).remove()
         return found[: int(n)]
     parts = FolderParts(_partial_path(path), job.digest(), resume)
@@ -86,7 +79,7 @@ def generate(
         _adopt(parts, job, found)
     _fill(parts, job, n, workers, progress)
     data = _assemble(parts, job, n).save(path, compression)
-    _write_manifest(path, job, parts, n)
+    _write_manifest(path, job, parts, data)
     parts.remove()
     return data
 
@@ -139,7 +132,7 @@ def provenance(job: Job) -> dict:
         "unknowns": list(problem.equation.unknowns),
         "latex": problem.equation.latex(),
         "sympy_srepr": problem.equation.srepr(),
-        "version": f"sciml-operators {version()}",
+        "version": f"sciml-operators {manifest.version()}",
         "description": problem.description,
         "citation": problem.citation,
         "license": "CC0-1.0",
@@ -152,14 +145,6 @@ def provenance(job: Job) -> dict:
     }
 
 
-def version() -> str:
-    """Version of the installed package."""
-    try:
-        return importlib.metadata.version("sciml-operators")
-    except importlib.metadata.PackageNotFoundError:
-        return "uninstalled"
-
-
 def _filter_name(job: Job) -> str:
     if job.problem.compute_grid(job.resolution).shape == job.problem.stored_grid(job.resolution).shape:
         return "none"
@@ -169,10 +154,6 @@ def _filter_name(job: Job) -> str:
 
 def _partial_path(path: Path) -> Path:
     return path.with_name(path.name + ".partial")
-
-
-def _manifest_path(path: Path) -> Path:
-    return path.with_name(path.name + ".manifest.json")
 
 
 def _existing(path: Path, job: Job) -> Dataset | None:
@@ -207,63 +188,15 @@ def _adopt(parts: FolderParts, job: Job, data: Dataset) -> None:
         parts.put(chunk, arrays)
 
 
-def _write_manifest(path: Path, job: Job, parts: FolderParts | None, n: int) -> None:
-    """The sidecar: what belongs to this run and this machine rather than to the data."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as handle:
-        while block := handle.read(2**22):
-            digest.update(block)
-    record = {
-        "file": path.name,
-        "bytes": path.stat().st_size,
-        "sha256": digest.hexdigest(),
-        "n_samples": n,
-        "call": {"problem": job.problem.to_json(), "resolution": job.resolution, "seed": job.seed, "n": int(n)},
-        "job": job.digest(),
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "versions": dict(_versions()),
-        "machine": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
-    }
+def _write_manifest(path: Path, job: Job, parts: FolderParts | None, data: Dataset) -> None:
+    """The sidecar of one file; without parts (killed between the two writes) it lacks the cost."""
+    record = manifest.of_run(job, len(data), data) | manifest.of_file(path, data)
     if parts is not None:
-        attempts = np.concatenate([parts.load(chunk, "quality/attempt") for chunk in range(job.count(n))])[:n]
-        causes = np.concatenate([parts.load(chunk, "cause") for chunk in range(job.count(n))])[:n]
-        seconds = sum(float(parts.load(chunk, "seconds")) for chunk in range(job.count(n)))
-        record |= {
-            "seconds": round(seconds, 3),
-            "seconds_per_sample": seconds / (job.count(n) * job.size),
-            "acceptance": float(n / (n + attempts.sum())),
-            "rejected": [
-                {"sample": int(i), "substitute": int(attempts[i]), "cause": Outcome(int(causes[i])).name}
-                for i in np.flatnonzero(attempts)
-            ],
-        }
-    write_bytes(_manifest_path(path), json.dumps(record, indent=1, sort_keys=True).encode())
+        record |= manifest.of_draws(job, len(data), *_draws(parts, range(job.count(len(data)))))
+    manifest.write(manifest.manifest_path(path), record)
 
 
-def _versions() -> Iterator[tuple[str, str]]:
-    for package in ("sciml-operators", "numpy", "scipy", "jax", "jaxlib", "sympy", "h5py"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            yield package, importlib.metadata.version(package)
-
-
-def verify(path: str | os.PathLike) -> None:
-    """Compare a file with the checksum in its manifest.
-
-    Raises
-    ------
-    DataError : the file has changed, or has no manifest.
-    """
-    path = Path(path)
-    if not _manifest_path(path).exists():
-        raise DataError(
-            given=f"file {str(path)!r} without a manifest",
-            needed=f"{_manifest_path(path).name} beside it",
-            remedy="Generate it again.",
-        )
-    record = json.loads(_manifest_path(path).read_text())
-    if hashlib.sha256(path.read_bytes()).hexdigest() != record["sha256"]:
-        raise DataError(
-            given=f"file {str(path)!r} that differs from its manifest",
-            needed="the file as generated",
-            remedy="Generate it again.",
-        )
+def _draws(parts: FolderParts, chunks: range) -> tuple[np.ndarray, np.ndarray, float]:
+    """Attempts and causes of some chunks' samples, and the seconds that they took."""
+    attempts, causes = (np.concatenate([parts.load(c, name) for c in chunks]) for name in ("quality/attempt", "cause"))
+    return attempts, causes, sum(float(parts.load(c, "seconds")) for c in chunks)

@@ -31,21 +31,21 @@ class Job:
     """What every chunk of one generation shares."""
 
     problem: Problem
-    resolution: int | tuple[int, ...]
+    resolution: tuple[int, ...]
     seed: int
     size: int
 
     @classmethod
     def of(cls, problem: Problem, resolution: int | tuple[int, ...], seed: int) -> "Job":
         """Settle the chunk size and whatever the solver settles once (a time step)."""
-        resolution = resolution if problem.domain.dimension else ()
+        resolution = problem.stored_grid(resolution if problem.domain.dimension else ()).shape  # 16 and (16, 16) are one job
         solver = problem.solver.prepare(problem, problem.compute_grid(resolution), seed)
         return cls(problem.replace(solver=solver), resolution, seed, problem.chunk_size(resolution))
 
     def digest(self) -> str:
         """Name of the job: two jobs of one digest make the same samples."""
         record = self.problem.to_json() | {
-            "resolution": list(np.atleast_1d(self.resolution).tolist()),
+            "resolution": list(self.resolution),
             "seed": self.seed,
             "size": self.size,
         }

@@ -109,7 +109,7 @@ def test_what_the_file_says_of_itself(tmp_path):
     assert manifest["acceptance"] == 1.0
     assert manifest["rejected"] == []
     assert {"numpy", "scipy"} <= set(manifest["versions"])
-    pdes.verify(tmp_path / "d.h5")
+    assert pdes.verify(tmp_path / "d.h5", k=0).n_samples == 3
     with open(tmp_path / "d.h5", "ab") as handle:
         handle.write(b"x")
     with pytest.raises(DataError, match="differs from its manifest"):
@@ -192,7 +192,7 @@ def test_killed_between_the_last_writes(tmp_path, monkeypatch, moment):
     again = pdes.generate(quick(), 10, 16, seed=7, path=path, progress=False)
     assert_same(again, pdes.generate(quick(), 10, 16, seed=7, progress=False))
     assert sorted(os.listdir(tmp_path)) == ["u.h5", "u.h5.manifest.json"]
-    pdes.verify(path)
+    assert pdes.verify(path, problem=quick()).rule == "equal"
 
 
 def test_ctrl_c_keeps_finished_parts(tmp_path, monkeypatch):
