@@ -170,6 +170,34 @@ def generate(
 
 
 @command
+def verify(
+    data: Annotated[Path, typer.Argument(help="What `sciml generate` wrote.")],
+    k: Annotated[int, typer.Option("--samples", "-k", help="Samples to compute again; 0 for checksums alone.")] = 4,
+    seed: Annotated[int | None, typer.Option(help="Which samples; others at every call without it.")] = None,
+    against: Annotated[Path | None, typer.Option(help="Another dataset that must not share a draw with this one.")] = None,
+) -> int | None:
+    """Check a dataset against its manifest and compute some of its samples again.
+
+    \b
+    Examples:
+    sciml verify darcy.h5
+    sciml verify train.h5 --samples 16 --against test.h5
+    """
+    import pdes
+
+    out().print(escape(repr(pdes.verify(data, k, seed))))
+    if against is not None:
+        pairs = pdes.duplicates(pdes.Dataset.open(data), pdes.Dataset.open(against))
+        if pairs:
+            raise DataError(
+                given=f"{len(pairs)} draws that are in both (samples {pairs[0][0]} and {pairs[0][1]}, ...)",
+                needed="splits that share none",
+                remedy="Generate one of them with --held-out or another seed.",
+            )
+        out().print("no draw is in both")
+
+
+@command
 def fit(
     operator: Annotated[str, typer.Argument(help="Name and size, e.g. mgno:small; `sciml operators` lists them.")],
     data: Annotated[Path, typer.Argument(help="Training data (.h5, or a foreign file that Dataset.open reads).")],

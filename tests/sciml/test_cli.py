@@ -14,7 +14,7 @@ from sciml.cli import app
 from sciml.operator import operator_names
 from solvers.errors import UserError
 
-COMMANDS = ("problems", "operators", "generate", "fit", "evaluate", "quickstart")
+COMMANDS = ("problems", "operators", "generate", "verify", "fit", "evaluate", "quickstart")
 
 
 def run(*words):
@@ -285,3 +285,17 @@ def test_ctrl_c_elsewhere_exits_130(monkeypatch):
     ran = run("problems")
     assert ran.exit_code == 130
     assert "Stopped" in ran.stderr
+
+
+def test_verify_names_what_was_edited(tmp_path):
+    path = tmp_path / "p.h5"
+    assert run("generate", "poisson_dirichlet", "--n", 4, "--resolution", 12, "--out", path).exit_code == 0
+    fine = run("verify", path, "-k", 1)
+    assert fine.exit_code == 0, fine.output
+    assert "equal bit by bit" in fine.output
+    twice = run("verify", path, "-k", 0, "--against", path)
+    assert (twice.exit_code, "draws that are in both" in twice.stderr) == (2, True)
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    edited = run("verify", path)
+    assert edited.exit_code == 2
+    assert "differs from its manifest" in edited.stderr
