@@ -8,7 +8,7 @@ import sympy
 from sympy.core.function import AppliedUndef
 
 from pdes import grammar
-from pdes.printing import MathPrinter, TextPrinter
+from pdes.printing import MathPrinter, PagePrinter, TextPrinter
 from solvers.errors import SettingError
 from solvers.grid import Grid
 
@@ -147,6 +147,15 @@ class Equation:
         """
         printer = MathPrinter()
         return r" \\ ".join(f"{printer.doprint(left)} = {printer.doprint(right)}" for left, right in self.sides)
+
+    def mathml(self) -> str:
+        """For web pages: one <math> block per equation.
+
+        >>> Equation("u_t = nu*u_xx").mathml().count("<msub>")
+        2
+        """
+        sides = [[PagePrinter().doprint(side) for side in pair] for pair in self.sides]
+        return "".join(f"<math display='block'><mrow>{left}<mo>=</mo>{right}</mrow></math>" for left, right in sides)
 
     def _repr_latex_(self) -> str:
         return f"$${self.latex()}$$"

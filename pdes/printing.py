@@ -1,8 +1,11 @@
 """Expressions as text of the grammar, and as LaTeX."""
 
+from typing import Any
+
 import sympy
 from sympy.core.function import AppliedUndef
 from sympy.printing.latex import LatexPrinter
+from sympy.printing.mathml import MathMLPresentationPrinter
 from sympy.printing.str import StrPrinter
 
 from pdes.grammar import counts
@@ -50,3 +53,23 @@ class MathPrinter(LatexPrinter):
             return super()._print_Function(expr, exp)
         name = self._print(sympy.Symbol(expr.func.__name__))
         return name if exp is None else f"{name}^{{{exp}}}"
+
+
+class PagePrinter(MathMLPresentationPrinter):
+    """Expressions in MathML, which browsers show as they are; subscripts for derivatives as in `MathPrinter`."""
+
+    def _print_Derivative(self, e):
+        inner = self._print(e.expr)
+        if not isinstance(e.expr, AppliedUndef):
+            inner = self._node("mrow", self._node("mo", "("), inner, self._node("mo", ")"))
+        return self._node("msub", inner, self._node("mi", "".join(v.name * n for v, n in counts(e))))
+
+    def _print_Function(self, e) -> Any:
+        return self._print(sympy.Symbol(e.func.__name__)) if isinstance(e, AppliedUndef) else super()._print_Function(e)
+
+    def _node(self, tag: str, *inside):
+        """An element with texts and elements in it."""
+        node: Any = self.dom.createElement(tag)
+        for item in inside:
+            node.appendChild(self.dom.createTextNode(item) if isinstance(item, str) else item)
+        return node

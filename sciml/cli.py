@@ -1,4 +1,4 @@
-"""The command line: `sciml problems | operators | generate | fit | evaluate | quickstart`.
+"""The command line: `sciml problems | describe | operators | generate | plot | gallery | fit | evaluate | quickstart | ...`.
 
 Each command is a thin call of the public function of its name. A `UserError` is one line on stderr and exit code 2; anything
 else unexpected is named a bug, exit code 1; Ctrl-C is 130. `--debug` shows the whole traceback instead. Commands import what
@@ -96,19 +96,102 @@ def about(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 @command
 def problems(
-    name: Annotated[str | None, typer.Argument(help="Describe this problem; without a name, list all.")] = None,
+    text: Annotated[str, typer.Argument(help="Only those with this in their name, equation or description.")] = "",
+    kind: Annotated[str | None, typer.Option(help="pde or ode.")] = None,
 ) -> int | None:
-    """List the PDE problems, or describe one.
+    """List the problems and their equations.
 
     \b
     Examples:
     sciml problems
-    sciml problems darcy
+    sciml problems burgers
+    sciml problems --kind ode
+    """
+    from sciml.listing import problem_table
+
+    out().print(problem_table(text, kind))
+
+
+@command
+def describe(
+    name: Annotated[str, typer.Argument(help="A name that `sciml problems` lists.")],
+    resolution: Annotated[str | None, typer.Option(help="Points per axis of the samples that are timed.")] = None,
+    cost: Annotated[bool, typer.Option("--cost/--no-cost", help="Solve two samples to measure time and label error.")] = True,
+) -> int | None:
+    """Describe one problem: equation, recipe, ranges, solver, and its cost on this machine.
+
+    \b
+    Examples:
+    sciml describe darcy
+    sciml describe navier_stokes --resolution 128
+    sciml describe lorenz63 --no-cost
     """
     import pdes
-    from sciml.listing import problem_details, problem_table
+    from pdes.cost import measure
+    from sciml.listing import problem_details
 
-    out().print(problem_table() if name is None else problem_details(pdes.get(name)))
+    problem, console = pdes.get(name), out()
+    found = None
+    if cost:
+        with console.status("solving two samples"):
+            found = measure(problem, None if resolution is None else _resolution(resolution))[1]
+    console.print(problem_details(problem, found))
+
+
+@command
+def plot(
+    data: Annotated[Path, typer.Argument(help="A dataset (.h5, or a foreign file that Dataset.open reads).")],
+    target: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Panels: .png, .pdf, .svg; in motion: .gif, .html, .mp4.")
+    ] = None,
+    samples: Annotated[list[int] | None, typer.Option("--sample", help="Which; may be repeated. Default: the first.")] = None,
+    fields: Annotated[list[str] | None, typer.Option("--field", help="Which; may be repeated. Default: all.")] = None,
+    frames: Annotated[int, typer.Option(help="Panels per field that changes in time.")] = 5,
+    fps: Annotated[int | None, typer.Option(help="Frames per second of a film.")] = None,
+) -> int | None:
+    """Draw a dataset: panels of its fields, or a film of one sample.
+
+    \b
+    Examples:
+    sciml plot burgers.h5
+    sciml plot ns.h5 --sample 0 --sample 3 --out vorticity.png
+    sciml plot ns.h5 --out vorticity.gif
+    """
+    import sciml
+
+    dataset = sciml.Dataset.open(data)
+    target = data.with_suffix(".png") if target is None else target
+    if target.suffix in (".gif", ".html", ".mp4"):
+        dataset.animate(target, sample=(samples or [0])[0], fields=fields, fps=fps)
+    else:
+        dataset.plot(target, samples=samples or 2, fields=fields, frames=frames)
+    out().print(f"wrote [bold]{escape(str(target))}[/]")
+
+
+@command
+def gallery(
+    problem: Annotated[list[str] | None, typer.Argument(help="Names; without any, all problems.")] = None,
+    folder: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder to fill; the same command goes on after an interruption.")
+    ] = Path("gallery"),
+    resolution: Annotated[int | None, typer.Option(help="Points per axis; default 128, 64 or 32 by dimension.")] = None,
+    films: Annotated[bool, typer.Option("--films", help="Also animations.")] = False,
+) -> int | None:
+    """Solve, draw and time every problem, on one page.
+
+    \b
+    Examples:
+    sciml gallery
+    sciml gallery darcy burgers --out two --films
+    """
+    from sciml.gallery import gallery as run
+
+    entries = run(folder, problem or None, resolution=resolution, films=films)
+    failed = [entry for entry in entries if entry.cost is None]
+    for entry in failed:
+        out().print(f"[red]{entry.problem.name}[/] {escape(entry.error)}")
+    out().print(f"Open [bold]{escape(str(folder / 'index.html'))}[/]")
+    return 1 if failed else 0
 
 
 @command

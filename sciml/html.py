@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from pdes.panels import Colours, colours_for, picture
 from sciml.charts import Level, Series, chart
 from sciml.comparison import Standing, classical_names, error_of, milliseconds, percent, standings_of, verdicts
 from sciml.history import History
 from sciml.html_style import STYLE, tabs
-from sciml.panels import Colours, colours_for, picture
 from sciml.report import Report, Score
 from solvers.files import write_bytes
 

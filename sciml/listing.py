@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from sciml.gallery import facts_of, where
 from sciml.operator import operator_names
 from solvers.errors import unknown_name
 
@@ -35,47 +36,49 @@ def _facts(rows: list[tuple[str, str]]) -> Table:
 # -- problems ---------------------------------------------------------------------------------------------------------
 
 
-def problem_table() -> Table:
-    """Every problem: equation, domain and what varies."""
+def problem_table(text: str = "", kind: str | None = None) -> RenderableType:
+    """Problems of a kind ("pde", "ode"; None is both) whose name, equation or description has `text` in it.
+
+    The hundreds of ordinary equations stand in the table only when asked for, by kind or by text.
+
+    Raises
+    ------
+    UnknownName : nothing has `text` in it.
+    """
     import pdes
 
+    kinds = [kind] if kind else ["pde", "ode"]
+    found = {k: [p for p in map(pdes.get, pdes.names(k)) if _speaks_of(p, text)] for k in kinds}
+    if not any(found.values()):
+        raise unknown_name("problem", text, pdes.names(kind))
+    hidden = len(found["ode"]) if not text and kind is None else 0
     table = _table("problem", "equation", "on", "varies")
-    for name in pdes.names():
-        problem = pdes.get(name)
+    for problem in [p for k in kinds if not (hidden and k == "ode") for p in found[k]]:
         table.add_row(
-            f"[cyan]{name}[/]", escape(str(problem.equation)), escape(_where(problem)), escape(", ".join(problem.laws()))
+            f"[cyan]{problem.name}[/]",
+            escape(_cut(str(problem.equation), 150)),
+            escape(where(problem)),
+            escape(_cut(", ".join(n for n, law in problem.laws().items() if not law.startswith("fixed")), 60)),
         )
-    return table
+    more = f"[dim]And {hidden} systems of ordinary equations: sciml problems --kind ode, or any part of a name.[/]"
+    return Group(table, more) if hidden else table
 
 
-def problem_details(problem: Any) -> RenderableType:
-    """All there is to know of one problem."""
-    import pdes
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
-    laws = [(f"  {name}", str(law)) for name, law in problem.laws().items()]
-    times = "" if problem.time is None else f"{len(problem.times)} frames from {problem.times[0]:g} to {problem.times[-1]:g}"
-    held_out = [(f"  {name}", str(law)) for name, law in problem.held_out().laws().items() if problem.laws().get(name) != law]
-    rows = [
-        ("equation", str(problem.equation)),
-        ("LaTeX", problem.equation.latex()),
-        ("on", _where(problem)),
-        ("stored", times),
-        ("solver", repr(problem.solver)),
-        ("laws", " "),
-        *laws,
-        *([("held out", " "), *held_out] if held_out else []),
-        ("source", problem.citation),
-    ]
-    example = f"\n[dim]sciml generate {problem.name} --n 100 --resolution 64 --out {problem.name}.h5[/]"
+
+def _speaks_of(problem: Any, text: str) -> bool:
+    return text.lower() in f"{problem.name} {problem.equation} {problem.description} {problem.citation}".lower()
+
+
+def problem_details(problem: Any, cost: Any = None) -> RenderableType:
+    """All there is to know of one problem; `cost` as `pdes.cost.measure` finds it."""
     heading = f"[bold cyan]{problem.name}[/]  {escape(problem.description)}"
-    assert problem.name in pdes.names()
+    rows = [("equation", str(problem.equation)), ("LaTeX", problem.equation.latex()), *facts_of(problem, cost)]
+    size = " --resolution 64" if problem.domain.dimension else ""
+    example = f"\n[dim]sciml generate {problem.name} --n 100{size} --out {problem.name}.h5[/]"
     return Group(heading, _facts(rows), example)
-
-
-def _where(problem: Any) -> str:
-    boxes = " × ".join(f"[{start:g}, {stop:g}]" for start, stop in problem.domain.intervals().values())
-    sides = sorted({side for name in problem.domain.names for side in problem.domain.sides(name)})
-    return f"{boxes}, {'/'.join(sides)}"
 
 
 # -- operators --------------------------------------------------------------------------------------------------------

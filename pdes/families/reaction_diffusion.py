@@ -71,7 +71,6 @@ fitzhugh_nagumo = Problem(
 
 _PATTERNS = {
     "gliders": (0.014, 0.054),
-    "bubbles": (0.098, 0.057),
     "maze": (0.029, 0.057),
     "worms": (0.058, 0.065),
     "spirals": (0.018, 0.051),
@@ -108,6 +107,19 @@ gray_scott = Problem(
     },
     measure_every=64,
     held_out_laws={"parameters": {"f": uniform(0.03, 0.05), "k": uniform(0.058, 0.062)}},
-    description="Gray-Scott patterns of six kinds (gliders, bubbles, maze, worms, spirals, spots); held out: pairs in between.",
+    description="Gray-Scott patterns of five kinds (gliders, maze, worms, spirals, spots); held out: pairs in between.",
     citation="Pearson, Complex Patterns in a Simple System, Science 261 (1993) 189",
+)
+
+_POOLS = blobs(30, height=(0.7, 1.3), width=(0.03, 0.13))
+
+gray_scott_bubbles = gray_scott.replace(  # these are holes: they need much of b to start in, where the other kinds need little
+    name="gray_scott_bubbles",
+    parameters={"f": 0.098, "k": 0.057},
+    initial={
+        "a": mapped(_POOLS, scale=-0.5, offset=1.0, low=0.0, shared="clusters"),
+        "b": mapped(_POOLS, scale=0.33, high=0.5, shared="clusters"),
+    },
+    held_out_laws={"parameters": {"f": uniform(0.096, 0.0975), "k": fixed(0.0565)}},
+    description="Gray-Scott bubbles, holes in a sea of b; held out: other pairs nearby.",
 )

@@ -14,7 +14,7 @@ from sciml.cli import app
 from sciml.operator import operator_names
 from solvers.errors import UserError
 
-COMMANDS = ("problems", "operators", "generate", "verify", "fit", "evaluate", "quickstart")
+COMMANDS = ("problems", "describe", "operators", "generate", "verify", "plot", "gallery", "fit", "evaluate", "quickstart")
 
 
 def run(*words):
@@ -94,14 +94,18 @@ def test_version():
 # -- listing ----------------------------------------------------------------------------------------------------------
 
 
-def test_problems_lists_all_and_describes_one():
+def test_problems_are_listed_and_described():
     ran = run("problems")
     assert ran.exit_code == 0
-    for name in pdes.names():
+    for name in pdes.names("pde"):
         assert name in ran.output
-    one = run("problems", "darcy")
-    assert "threshold(" in one.output
-    assert "sciml generate darcy" in one.output
+    assert f"{len(pdes.names('ode'))} systems of ordinary equations" in ran.output
+    assert "lorenz63" in run("problems", "--kind", "ode").output
+    assert "darcy" not in run("problems", "lorenz").output
+    one = run("describe", "darcy", "--no-cost")
+    assert one.exit_code == 0
+    for word in ("sciml generate darcy", "held out", "DiffusionSolver"):
+        assert word in one.output
 
 
 def test_operator_details_show_sizes_with_their_settings():
@@ -208,7 +212,7 @@ def test_fit_resumes_from_a_checkpoint(folder, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("problems", "dracy"), "Did you mean 'darcy'"),
+        (("describe", "dracy"), "Did you mean 'darcy'"),
         (("operators", "fmo"), "Did you mean 'fno'"),
         (("generate", "darcy", "--out", "x.h5", "--resolution", "sixty"), "one number per axis"),
         (("generate", "burgers", "--out", "x.h5", "--param", "nu"), "NAME=VALUE"),
@@ -243,7 +247,7 @@ def test_usage_errors_exit_2():
 
 
 def test_a_bug_says_so_and_exits_1(monkeypatch):
-    def broken():
+    def broken(*_):
         raise RuntimeError("inner\nworkings")
 
     monkeypatch.setattr(pdes, "names", broken)
@@ -278,7 +282,7 @@ def test_ctrl_c_saves_what_was_trained_and_exits_130(folder, tmp_path):
 
 
 def test_ctrl_c_elsewhere_exits_130(monkeypatch):
-    def stopped():
+    def stopped(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(pdes, "names", stopped)

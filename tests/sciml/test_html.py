@@ -9,10 +9,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from pdes.panels import Colours, colours_for, picture
 from sciml.charts import Level, Scale, Series, chart, tick_text
 from sciml.history import History
 from sciml.html import page, write_report
-from sciml.panels import Colours, colours_for, picture
 from sciml.report import Report, Score
 from sciml.tasks import Signature
 from solvers.grid import Grid
