@@ -166,6 +166,11 @@ class LazyArray:
         chosen = _subset(self.select[axis], key, self.shape[axis], self.dims[axis])
         return LazyArray(self.source, self.dims, (*self.select[:axis], chosen, *self.select[axis + 1 :]))
 
+    def announce(self, rows) -> None:
+        """Say which rows will be read one by one: a source that computes its values computes all of them together."""
+        if hasattr(self.source, "announce"):
+            self.source.announce(np.asarray(self.select[0], dtype=np.intp)[_positions(rows, len(self), self.dims[0])])
+
     def __getitem__(self, key) -> np.ndarray:
         keys = _expand(key, self.ndim)
         drops, later, taken = [], [], []

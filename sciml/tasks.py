@@ -111,7 +111,7 @@ class Task(ABC):
     def _parameter_channels(self, samples: np.ndarray, shape: tuple[int, ...]) -> list[np.ndarray]:
         rows = []
         for name in self.signature.parameters:
-            values = np.asarray(self.dataset.parameters[name][:], dtype=np.float64)[samples]
+            values = np.asarray(self.dataset.parameters[name][samples], dtype=np.float64)
             rows.append(np.broadcast_to(values.reshape(-1, 1, *(1,) * len(shape)), (len(samples), 1, *shape)))
         return rows
 
@@ -135,6 +135,28 @@ def _read(array, index: np.ndarray, frame: int | slice | None = None) -> np.ndar
     rows, back = np.unique(index, return_inverse=True)
     values = np.asarray(array[rows] if frame is None else array[rows, frame])[back]
     return np.moveaxis(values, -1, 1) if array.dims[-1] == "component" else values[:, None]
+
+
+def _windows(array, samples: np.ndarray, starts: np.ndarray, length: int, stride: int) -> list[np.ndarray]:
+    """Frames starts, starts + stride, ... of `length` stored ones as (row, channel, *space) each; no others are read."""
+    array.announce(samples)
+    values: list = [None] * len(samples)
+    order = np.argsort(samples, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(samples[order])) + 1):
+        first, last = int(starts[rows].min()), int(starts[rows].max())
+        read = array[int(samples[rows[0]]), first : last + length]  # one run of frames, all that this sample is asked for
+        for row in rows:
+            values[row] = read[starts[row] - first : starts[row] - first + length : stride]
+    spread = [np.stack([v[i] for v in values]) for i in range((length - 1) // stride + 1)]
+    return [np.moveaxis(v, -1, 1) if array.dims[-1] == "component" else v[:, None] for v in spread]
+
+
+def _numbers(items) -> np.ndarray:
+    """Numbers of items, at least one."""
+    items = np.asarray(items)
+    if items.size == 0:
+        raise DataError(given="an empty batch", needed="the number of at least one item", remedy="Leave the batch out.")
+    return items
 
 
 def _channels(mapping, names: Sequence[str]) -> tuple[str, ...]:
@@ -188,7 +210,7 @@ class Steady(_SampleTask):
         )
 
     def batch(self, items):
-        items = np.asarray(items)
+        items = _numbers(items)
         x = [_read(self.dataset.inputs[name], items) for name in self._inputs]
         y = [_read(self.dataset.fields[name], items) for name in self._outputs]
         x += self._parameter_channels(items, y[0].shape[2:])
@@ -222,7 +244,7 @@ class Final(_SampleTask):
         return [_read(self.dataset.fields[name], items, -1) for name in self._outputs]
 
     def batch(self, items):
-        items = np.asarray(items)
+        items = _numbers(items)
         x = [_read(self.dataset.fields[name], items, 0) for name in self._outputs]
         x += [_read(self.dataset.inputs[name], items) for name in self._inputs]
         x += self._parameter_channels(items, x[0].shape[2:])
@@ -286,23 +308,14 @@ class Autoregressive(Task):
         return np.asarray(items) // self._starts
 
     def batch(self, items):
-        items = np.asarray(items)
+        items = _numbers(items)
         history, stride = self.signature.history, self.signature.stride
         samples, starts = np.divmod(items, self._starts)
-        rows, back = np.unique(samples, return_inverse=True)
-        stored = {name: np.asarray(self.dataset.fields[name][rows]) for name in self._outputs}
-
-        def frame(offset):
-            parts = []
-            for name in self._outputs:
-                values = stored[name][back, starts + offset * stride]
-                parts.append(
-                    np.moveaxis(values, -1, 1) if self.dataset.fields[name].dims[-1] == "component" else values[:, None]
-                )
-            return parts
-
-        x = [part for i in range(history) for part in frame(i)]
-        y = frame(history)
+        frames = {
+            name: _windows(self.dataset.fields[name], samples, starts, history * stride + 1, stride) for name in self._outputs
+        }
+        x = [frames[name][i] for i in range(history) for name in self._outputs]
+        y = [frames[name][history] for name in self._outputs]
         x += [_read(self.dataset.inputs[name], samples) for name in self._inputs]
         x += self._parameter_channels(samples, y[0].shape[2:])
         return Batch(_stack(x), _stack(y), items)

@@ -185,6 +185,38 @@ def test_travels_to_another_process(stored):
     assert float(done.stdout) == pytest.approx(float(U[7, 0, 0, 0]))
 
 
+PARENT_AND_CHILDREN = """
+import multiprocessing, sys
+import numpy as np
+from pdes import Dataset
+from pdes.arrays import _handles
+
+def work(dataset, rows):
+    total = float(dataset.fields["u"][rows].astype(np.float64).sum())
+    return total, len([key for key in _handles if key[0] == __import__("os").getpid()])
+
+if __name__ == "__main__":
+    data = Dataset.open(sys.argv[1])
+    data.fields["u"][0]  # the parent's handle is open when the children start
+    rows = [[11, 0, 3], [5, 6, 7], [2], [9, 8]] * 3
+    with multiprocessing.get_context(sys.argv[2]).Pool(3) as pool:
+        found = pool.starmap(work, [(data, r) for r in rows])
+    assert {handles for _, handles in found} == {1}, found
+    assert [total for total, _ in found] == [work(data, r)[0] for r in rows]
+    print("equal")
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_every_process_reads_through_a_handle_of_its_own(stored, tmp_path, method):
+    script = tmp_path / "read.py"
+    script.write_text(PARENT_AND_CHILDREN)
+    path = stored.fields["u"].source.path
+    command = [sys.executable, "-W", "error", str(script), path, method]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "equal", done.stderr
+
+
 def test_a_file_replaced_on_disk_is_opened_anew(tmp_path):
     grid = Periodic(x=(0, 1)).grid(4)
     old = Dataset(fields={"u": np.zeros((2, 4))}, grid=grid).save(tmp_path / "u.h5")

@@ -89,3 +89,30 @@ def test_refusals(numbered):
 def steady_in_time():
     return Dataset(fields={"u": np.ones((2, 2, 3)), "w": np.ones((2, 2, 3))}, inputs={"g": np.ones((2, 3))},
                    grid=Grid.box("periodic", 3, dimension=1), times=[0, 1], parameters={"nu": np.ones(2)})  # fmt: skip
+
+
+@pytest.mark.parametrize(("history", "stride"), [(1, 1), (2, 1), (1, 2), (3, 1)])
+def test_autoregressive_batches_equal_plain_indexing_and_read_no_other_frames(history, stride, monkeypatch):
+    u = np.random.default_rng(8).standard_normal((6, 12, 5)).astype(np.float32)
+    data = Dataset(fields={"u": u}, grid=Grid.box("periodic", 5, dimension=1), times=np.arange(12.0))
+    task = Autoregressive(data, history=history, stride=stride)
+    items = np.array([3, 0, 9, 3, len(task) - 1, 31, 30])
+    samples, starts = items // (12 - history * stride), items % (12 - history * stride)
+    asked = []
+    read = type(data.fields["u"].source).read
+    spy = lambda self, rows, rest: asked.append((list(rows), rest[0])) or read(self, rows, rest)  # noqa: E731
+    monkeypatch.setattr(type(data.fields["u"].source), "read", spy)
+    batch = task.batch(items)
+    for i, (sample, start) in enumerate(zip(samples, starts, strict=True)):
+        np.testing.assert_array_equal(batch.inputs[i], u[sample, start : start + history * stride : stride])
+        np.testing.assert_array_equal(batch.targets[i, 0], u[sample, start + history * stride])
+    assert sorted(row for rows, _ in asked for row in rows) == sorted(set(samples.tolist()))
+    for rows, frames in asked:
+        mine = starts[samples == rows[0]]
+        assert (frames.start, frames.stop) == (mine.min(), mine.max() + history * stride + 1)
+
+
+def test_an_empty_batch_is_refused(numbered):
+    for task in (Autoregressive(numbered), Final(numbered), Trajectory(numbered)):
+        with pytest.raises(DataError, match="an empty batch"):
+            task.batch(np.array([], dtype=int))
