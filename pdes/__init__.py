@@ -19,6 +19,7 @@ _WHERE = {
     "Point": "domain",
     "Dataset": "dataset",
     "generate": "generation",
+    "stream": "streaming",
     "verify": "verification",
     "duplicates": "verification",
     "check_problem": "checks",

@@ -53,6 +53,8 @@ def open_file(path: str):
 class MemorySource:
     """Values in memory."""
 
+    where = "memory"
+
     def __init__(self, values: np.ndarray):
         self.values = values
         self.shape, self.dtype = values.shape, values.dtype
@@ -69,6 +71,8 @@ class MemorySource:
 
 class FileSource:
     """A dataset inside an HDF5 file."""
+
+    where = "file"
 
     def __init__(self, path: str, name: str, shape: tuple[int, ...], dtype):
         self.path, self.name, self.shape, self.dtype = path, name, tuple(shape), np.dtype(dtype)
@@ -201,8 +205,8 @@ class LazyArray:
         return (self[i] for i in range(len(self)))
 
     def __repr__(self) -> str:
-        where = "file" if isinstance(self.source, FileSource) else "memory"
-        sizes = ", ".join(f"{name}: {n}" for name, n in zip(self.dims, self.shape, strict=True))
+        where = getattr(self.source, "where", "computed")
+        sizes = ", ".join(f"{d}: {n if n < 2**60 else 'endless'}" for d, n in zip(self.dims, self.shape, strict=True))
         return f"LazyArray({sizes}; {self.dtype}, {where})"
 
 

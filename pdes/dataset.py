@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -21,8 +22,11 @@ from pdes.coarsen import AveragedSource, coarse_axis
 from solvers.errors import DataError, MissingPackage, SettingError
 from solvers.grid import Grid
 
+_KINDS = ("fields", "inputs", "parameters", "quality", "latent", "index")
 Arrays = Mapping[str, "np.ndarray | LazyArray"]
 BLOCK_BYTES = 2**24
+UNBOUNDED = 2**62
+"""Samples of a stream without an end (`pdes.stream`)."""
 
 
 class Dataset:
@@ -76,12 +80,14 @@ class Dataset:
         self.fields = MappingProxyType({name: self._spatial("field", name, a) for name, a in fields.items()})
         self._n = len(next(iter(self.fields.values())))
         self.inputs = MappingProxyType({name: self._spatial("input", name, a) for name, a in (inputs or {}).items()})
-        self.parameters = MappingProxyType({n: np.asarray(a, dtype=np.float64) for n, a in (parameters or {}).items()})
-        self.quality = MappingProxyType({n: np.asarray(a) for n, a in (quality or {}).items()})
+        self.parameters: Mapping[str, Any] = MappingProxyType(
+            {n: _numbers(a, np.float64) for n, a in (parameters or {}).items()}
+        )
+        self.quality: Mapping[str, Any] = MappingProxyType({n: _numbers(a) for n, a in (quality or {}).items()})
         self.latent = MappingProxyType({n: _lazy(a, ("sample",)) for n, a in (latent or {}).items()})
-        self.index = MappingProxyType({n: np.asarray(a) for n, a in (index or {}).items()})
+        self.index: Mapping[str, Any] = MappingProxyType({n: _numbers(a) for n, a in (index or {}).items()})
         self.provenance = MappingProxyType(dict(provenance or {}))
-        for kind in ("fields", "inputs", "parameters", "quality", "latent", "index"):
+        for kind in _KINDS:
             for name, array in getattr(self, kind).items():
                 if len(array.shape) == 0 or array.shape[0] != self._n or (kind == "parameters" and array.ndim != 1):
                     raise DataError(
@@ -132,8 +138,10 @@ class Dataset:
         compression : gzip level 1 to 9, or None for none (larger, quicker to read).
         """
         arrays = {f"{kind}/{name}": a for kind in ("fields", "inputs", "latent") for name, a in getattr(self, kind).items()}
-        small = {f"params/{n}": a for n, a in self.parameters.items()} | {f"quality/{n}": a for n, a in self.quality.items()}
-        index = {"content_hash": self.content_hashes(), **{n: a for n, a in self.index.items() if n != "content_hash"}}
+        small = {f"params/{n}": np.asarray(a) for n, a in self.parameters.items()}
+        small |= {f"quality/{n}": np.asarray(a) for n, a in self.quality.items()}
+        index = {"content_hash": self.content_hashes()}
+        index |= {n: np.asarray(a) for n, a in self.index.items() if n != "content_hash"}
         small |= {f"index/{n}": a for n, a in sorted(index.items())}
         laws, symbols = self.provenance.get("laws", {}), self.provenance.get("symbols", {})
         need = sum(a.size * _stored(n, a).itemsize for n, a in arrays.items())
@@ -163,11 +171,17 @@ class Dataset:
     # -- slicing ------------------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
+        if self._n > UNBOUNDED // 2:
+            raise SettingError(
+                given="the length of a stream without an end",
+                needed="a number of samples",
+                remedy="Pass n= to pdes.stream, or take a slice: data[:1000].",
+            )
         return self._n
 
     def __getitem__(self, key) -> "Dataset":
         if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
-            key = range(len(self))[key]
+            key = range(self._n if key >= 0 else len(self))[key]
             key = slice(key, key + 1)
         elif not isinstance(key, slice):
             key = np.asarray(key)
@@ -191,8 +205,7 @@ class Dataset:
 
     def _map(self, change: Callable, **replacements) -> "Dataset":
         """The same dataset with `change` applied to every array."""
-        kinds = ("fields", "inputs", "parameters", "quality", "latent", "index")
-        arrays = {kind: {name: change(a) for name, a in getattr(self, kind).items()} for kind in kinds}
+        arrays = {kind: {name: change(a) for name, a in getattr(self, kind).items()} for kind in _KINDS}
         return Dataset(**{"grid": self.grid, "times": self.times, "provenance": self.provenance, **arrays, **replacements})
 
     def split(self, *sizes: int | float) -> tuple["Dataset", ...]:
@@ -247,7 +260,12 @@ class Dataset:
 
     def in_memory(self) -> "Dataset":
         """The same dataset with every array loaded."""
-        return self._map(lambda a: LazyArray(MemorySource(a[...]), a.dims) if isinstance(a, LazyArray) else a)
+        lazy = [a for kind in _KINDS for a in getattr(self, kind).values() if isinstance(a, LazyArray)]
+        found = {id(array): np.empty((len(self), *array.shape[1:]), array.dtype) for array in lazy}
+        for block in self.blocks(*lazy):  # all arrays of a few samples, then the next: a stream solves every sample once
+            for array in lazy:
+                found[id(array)][block] = array[block]
+        return self._map(lambda a: LazyArray(MemorySource(found[id(a)]), a.dims) if isinstance(a, LazyArray) else a)
 
     def to_xarray(self):
         """An `xarray.Dataset` with named, labelled dimensions (loads the data). Needs the extra `xarray`."""
@@ -258,7 +276,7 @@ class Dataset:
                 given="no xarray here", needed="the package xarray", remedy="pip install 'sciml-operators[xarray]'."
             ) from error
         coords = {("time" if name == "t" else name): values for name, values in self.coordinates.items()}
-        coords |= {name: ("sample", values) for name, values in self.parameters.items()}
+        coords |= {name: ("sample", np.asarray(values)) for name, values in self.parameters.items()}
         variables = {name: (a.dims, a[...]) for name, a in [*self.inputs.items(), *self.fields.items()]}
         return xarray.Dataset(
             variables, coords=coords, attrs={k: v for k, v in self.provenance.items() if isinstance(v, (str, int, float))}
@@ -298,7 +316,7 @@ class Dataset:
                         needed="finite values",
                         remedy="Drop those samples (data[[...]]), or generate them again.",
                     )
-        for name, values in self.parameters.items():
+        for name, values in ((n, np.asarray(a)) for n, a in self.parameters.items()):
             if not np.isfinite(values).all():
                 raise DataError(
                     given=f"NaN or infinity in parameter {name!r}, sample {int(np.argmin(np.isfinite(values)))}",
@@ -323,33 +341,41 @@ class Dataset:
     def content_hashes(self) -> np.ndarray:
         """64-bit hash of each sample's inputs, fields and parameters, (sample,); stored ones where there are any."""
         if "content_hash" in self.index:
-            return self.index["content_hash"].astype("<u8")
+            return np.asarray(self.index["content_hash"]).astype("<u8")
         states = [hashlib.blake2b(digest_size=8) for _ in range(len(self))]
-        for array in (a for kind in (self.inputs, self.fields) for _, a in sorted(kind.items())):
-            for block in self.blocks(array):
-                values = np.ascontiguousarray(array[block], dtype="<f4")
-                for state, sample in zip(states[block], values, strict=True):
+        arrays = [a for kind in (self.inputs, self.fields) for _, a in sorted(kind.items())]
+        for block in self.blocks(*arrays):
+            for array in arrays:
+                for state, sample in zip(states[block], np.ascontiguousarray(array[block], dtype="<f4"), strict=True):
                     state.update(sample)
-        for name in sorted(self.parameters):
-            for state, value in zip(states, self.parameters[name].astype("<f8"), strict=True):
-                state.update(value.tobytes())
+            for name in sorted(self.parameters):
+                for state, value in zip(states[block], self.parameters[name][block].astype("<f8"), strict=True):
+                    state.update(value.tobytes())
         return np.frombuffer(b"".join(state.digest() for state in states), dtype="<u8")
 
-    def blocks(self, array: LazyArray) -> list[slice]:
-        """Runs of samples of about 16 MiB."""
-        rows = max(1, BLOCK_BYTES // max(1, array.nbytes // max(1, len(array))))
+    def blocks(self, *arrays: LazyArray) -> list[slice]:
+        """Runs of samples of at most about 16 MiB of the largest of `arrays`."""
+        each = max((a.nbytes // max(1, len(a)) for a in arrays), default=1)
+        rows = max(1, BLOCK_BYTES // max(1, each))
         return [slice(start, min(start + rows, len(self))) for start in range(0, len(self), rows)]
 
     def _summary(self) -> list[tuple[str, str]]:
         grid = " x ".join(f"{a.size} {a.kind} points on [{a.start:g}, {a.stop:g}]" for a in self.grid.axes)
-        rows = [("samples", f"{len(self)}")] + ([("grid", grid)] if grid else [])
+        rows = [("samples", "without an end" if self._n > UNBOUNDED // 2 else f"{self._n}")] + (
+            [("grid", grid)] if grid else []
+        )
         if self.times is not None:
             rows.append(("times", f"{len(self.times)} from {self.times[0]:g} to {self.times[-1]:g}"))
         for kind in ("inputs", "fields"):
             rows += [(kind[:-1], f"{name} {repr(a).removeprefix('LazyArray')}") for name, a in getattr(self, kind).items()]
-        rows += [("parameter", f"{n} from {a.min():.4g} to {a.max():.4g}") for n, a in self.parameters.items() if a.size]
+        for name, values in self.parameters.items():
+            if isinstance(values, LazyArray):  # do not compute or read all samples for a line of text
+                rows.append(("parameter", f"{name}, {self.provenance.get('laws', {}).get(name, 'read when sliced')}"))
+            elif values.size:
+                low, high = (values[0], values[0]) if values.strides == (0,) else (values.min(), values.max())
+                rows.append(("parameter", f"{name} from {low:.4g} to {high:.4g}"))
         errors = self.quality.get("label_error")
-        if errors is not None and np.isfinite(errors).any():
+        if isinstance(errors, np.ndarray) and np.isfinite(errors).any():
             rows.append(
                 (
                     "label error",
@@ -376,6 +402,13 @@ def _lazy(array, dims: tuple[str, ...]) -> LazyArray:
         return array
     array = np.asarray(array)
     return LazyArray.of(array, (*dims, *(f"mode{i}" for i in range(array.ndim - len(dims)))))
+
+
+def _numbers(array, dtype=None):
+    """Numbers per sample: a NumPy array, unless their source wants them to be read when sliced (see `PartsSource`)."""
+    if isinstance(array, LazyArray) and getattr(array.source, "deferred", False):
+        return array
+    return np.asarray(array, dtype=dtype)
 
 
 def _stored(name: str, array) -> np.dtype:

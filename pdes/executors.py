@@ -26,9 +26,12 @@ _ONE_THREAD = {
 def run(job: Job, chunks: list[int], workers) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
     """(chunk, arrays) for each of `chunks`, in the order in which they finish.
 
-    workers : 1 computes here, k > 1 in k spawned processes of one thread each, a `dask.distributed.Client` on its cluster.
+    workers : 1 computes here, k > 1 in k spawned processes of one thread each, `Processes` in those, a
+        `dask.distributed.Client` on its cluster.
     """
-    if hasattr(workers, "submit") and hasattr(workers, "scheduler_info"):
+    if isinstance(workers, Processes):
+        yield from workers.run(job, chunks)
+    elif hasattr(workers, "submit") and hasattr(workers, "scheduler_info"):
         yield from _on_dask(job, chunks, workers)
     elif not isinstance(workers, (int, np.integer)) or isinstance(workers, bool) or workers < 1:
         raise SettingError(
@@ -38,40 +41,60 @@ def run(job: Job, chunks: list[int], workers) -> Iterator[tuple[int, dict[str, n
         for chunk in chunks:
             yield chunk, job.compute(chunk)
     else:
-        yield from _in_processes(job, chunks, min(int(workers), len(chunks)))
+        processes = Processes(min(int(workers), len(chunks)))
+        try:
+            yield from processes.run(job, chunks)
+        finally:
+            processes.close()
 
 
-def _in_processes(job: Job, chunks: list[int], workers: int) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    context = multiprocessing.get_context("spawn")  # never fork once JAX or torch may have run
-    pool = concurrent.futures.ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),)
-    )
-    try:
+class Processes:
+    """k spawned processes of one thread each, which wait for chunks until they are closed."""
+
+    def __init__(self, k: int):
+        self.k = k
+        context = multiprocessing.get_context("spawn")  # never fork once JAX or torch may have run
+        self.pool = concurrent.futures.ProcessPoolExecutor(
+            k, mp_context=context, initializer=_start_worker, initargs=(os.getpid(),)
+        )
+
+    def run(self, job: Job, chunks: list[int]) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """(chunk, arrays), in the order in which they finish. A short queue: results do not pile up in memory."""
         waiting = list(reversed(chunks))
-        with _environment(_ONE_THREAD):  # read by the libraries of the children as they start
-            running = {
-                pool.submit(job.compute, chunk): chunk
-                for chunk in (waiting.pop() for _ in range(min(2 * workers, len(waiting))))
-            }
-        while running:
+        running = {}
+        while waiting or running:
+            with _environment(_ONE_THREAD):  # read by the libraries of the children as they start
+                while waiting and len(running) < 2 * self.k:
+                    chunk = waiting.pop()
+                    running[self.pool.submit(job.compute, chunk)] = chunk
             finished, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
             for future in finished:
-                chunk = running.pop(future)
-                yield chunk, future.result()
-                if waiting:  # a short queue: results do not pile up in memory
-                    following = waiting.pop()
-                    running[pool.submit(job.compute, following)] = following
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+                yield running.pop(future), future.result()
+
+    def close(self) -> None:
+        """Let the processes go; what they have not begun is dropped."""
+        self.pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _on_dask(job: Job, chunks: list[int], client) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
     from dask.distributed import as_completed
 
     shared = client.scatter(job, broadcast=True)
-    futures = {client.submit(_compute, shared, chunk, key=f"{job.digest()}-{chunk}", pure=False): chunk for chunk in chunks}
-    for future in as_completed(list(futures)):
-        yield futures.pop(future), future.result()
+    waiting = list(reversed(chunks))
+
+    def submit():
+        chunk = waiting.pop()
+        future = client.submit(_compute, shared, chunk, key=f"{job.digest()}-{chunk}", pure=False)
+        running[future] = chunk
+        return future
+
+    running: dict = {}
+    ahead = 2 * max(1, sum(client.nthreads().values()))  # a short queue: results do not pile up on the workers
+    futures = as_completed([submit() for _ in range(min(ahead, len(waiting)))])
+    for future in futures:
+        yield running.pop(future), future.result()
+        if waiting:
+            futures.add(submit())
 
 
 def _compute(job: Job, chunk: int) -> dict[str, np.ndarray]:

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from pdes import manifest
+from pdes.arrays import LazyArray
 from pdes.dataset import Dataset
 from pdes.executors import run
 from pdes.job import Job
-from pdes.parts import FolderParts, MemoryParts, lazy
+from pdes.parts import FolderParts, MemoryParts, Parts, lazy
 from pdes.problem import Problem, get
 from pdes.progress import track
 from solvers.errors import SettingError
@@ -66,7 +67,7 @@ def generate(
     if path is None:
         parts = MemoryParts()
         _fill(parts, job, n, workers, progress)
-        return _assemble(parts, job, n).in_memory()
+        return dataset_of(parts, job, n).in_memory()
     path = Path(path)
     found = _existing(path, job) if resume else None
     if found is not None and len(found) >= n:
@@ -78,7 +79,7 @@ def generate(
     if found is not None:
         _adopt(parts, job, found)
     _fill(parts, job, n, workers, progress)
-    data = _assemble(parts, job, n).save(path, compression)
+    data = dataset_of(parts, job, n).save(path, compression)
     _write_manifest(path, job, parts, data)
     parts.remove()
     return data
@@ -97,14 +98,17 @@ def _fill(parts: MemoryParts | FolderParts, job: Job, n: int, workers, progress:
             advance()
 
 
-def _assemble(parts: MemoryParts | FolderParts, job: Job, n: int) -> Dataset:
-    """The dataset of the first n samples."""
+def dataset_of(parts: Parts, job: Job, n: int, lazily: bool = False) -> Dataset:
+    """The dataset of the first n samples; `lazily` leaves the numbers per sample where they are, too."""
     kinds = {"fields": {}, "inputs": {}, "latent": {}, "params": {}, "quality": {}, "index": {}}
+    times = job.problem.times
     for name in parts.names():
         kind, _, short = name.partition("/")
         if kind in kinds and short:
             array = lazy(parts, name, n)
-            kinds[kind][short] = array if kind in ("fields", "inputs", "latent") else array[...]
+            if kind == "quality" and times is not None and array.shape[1:] == times.shape:
+                array = LazyArray(array.source, ("sample", "time"))
+            kinds[kind][short] = array if lazily or kind in ("fields", "inputs", "latent") else array[...]
     return Dataset(
         fields=kinds["fields"],
         inputs=kinds["inputs"],
@@ -113,7 +117,7 @@ def _assemble(parts: MemoryParts | FolderParts, job: Job, n: int) -> Dataset:
         quality=kinds["quality"],
         index=kinds["index"],
         grid=job.problem.stored_grid(job.resolution),
-        times=job.problem.times,
+        times=times,
         provenance=provenance(job),
     )
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -35,6 +36,9 @@ class MemoryParts:
     def names(self) -> list[str]:
         """Names of the arrays, in the order in which chunk 0 has them."""
         return list(self.chunks[0])
+
+    def announce(self, numbers) -> None:
+        """These chunks will be loaded next; nothing to prepare."""
 
 
 class FolderParts:
@@ -94,15 +98,31 @@ class FolderParts:
         with np.load(self._path(0), allow_pickle=False) as archive:
             return list(archive.files)
 
+    def announce(self, numbers) -> None:
+        """These chunks will be loaded next; nothing to prepare."""
+
     def remove(self) -> None:
         """Delete the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+class Parts(Protocol):
+    """Where chunks come from."""
+
+    def load(self, number: int, name: str) -> np.ndarray: ...
+
+    def names(self) -> list[str]: ...
+
+    def announce(self, numbers) -> None: ...
+
+
 class PartsSource:
     """Source of a `LazyArray` over the chunks' arrays of one name."""
 
-    def __init__(self, parts: MemoryParts | FolderParts, name: str, n: int):
+    where = "computed"
+    deferred = True  # numbers per sample too stay unread until they are sliced
+
+    def __init__(self, parts: Parts, name: str, n: int):
         first = parts.load(0, name)
         self.parts, self.name, self.size = parts, name, len(first)
         self.shape, self.dtype = (n, *first.shape[1:]), first.dtype
@@ -110,16 +130,23 @@ class PartsSource:
     def read(self, rows, rest: tuple[slice, ...]) -> np.ndarray:
         """See `pdes.arrays.MemorySource.read`."""
         rows = np.asarray(rows, dtype=np.intp)
-        pieces, owners = [], rows // self.size
-        for run in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(owners)) + 1):
+        owners = rows // self.size
+        self.announce(rows)
+        order = np.argsort(owners, kind="stable")  # each chunk is loaded once, whatever the order of the rows
+        out = np.empty((0, *self.shape[1:]), self.dtype)[(slice(None), *rest)]
+        out = np.empty((len(rows), *out.shape[1:]), self.dtype)
+        for run in np.split(order, np.flatnonzero(np.diff(owners[order])) + 1):
             if len(run):
                 values = self.parts.load(int(owners[run[0]]), self.name)
-                pieces.append(values[(rows[run] % self.size, *rest)])
-        empty = np.empty((0, *self.shape[1:]), self.dtype)[(slice(None), *rest)]
-        return np.concatenate(pieces) if pieces else empty
+                out[run] = values[(rows[run] % self.size, *rest)]
+        return out
+
+    def announce(self, rows: np.ndarray) -> None:
+        """These rows will be read next."""
+        self.parts.announce(np.unique(rows // self.size))
 
 
-def lazy(parts: MemoryParts | FolderParts, name: str, n: int) -> LazyArray:
+def lazy(parts: Parts, name: str, n: int) -> LazyArray:
     """The first n samples of one name; axes are named by their number (a `Dataset` gives fields their names)."""
     source = PartsSource(parts, name, n)
     return LazyArray(source, ("sample", *(f"mode{i}" for i in range(len(source.shape) - 1))))

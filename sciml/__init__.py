@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 _HOMES = {
     "generate": "pdes",
+    "stream": "pdes",
     "Dataset": "pdes",
     "fit": "sciml.fitting",
     "FitResult": "sciml.fitting",
@@ -43,7 +44,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from pdes import Dataset, generate
+    from pdes import Dataset, generate, stream
     from sciml.checks import check_operator
     from sciml.evaluation import evaluate, rollout
     from sciml.fitting import FitResult, fit

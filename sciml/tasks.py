@@ -117,7 +117,17 @@ class Task(ABC):
 
 
 def _varying_parameters(dataset) -> tuple[str, ...]:
-    return tuple(name for name in sorted(dataset.parameters) if np.ptp(np.asarray(dataset.parameters[name][:])) > 0)
+    return tuple(name for name in sorted(dataset.parameters) if _varies(dataset.parameters[name]))
+
+
+def _varies(values) -> bool:
+    """Whether samples differ; of values that are computed or read when sliced, no more than are needed to tell."""
+    start, step = 0, len(values) if isinstance(values, np.ndarray) else 64
+    while start < len(values):
+        if np.any(values[start : start + step] != values[0]):
+            return True
+        start, step = start + step, 2 * step
+    return False
 
 
 def _pick(available, names, what: str) -> tuple[str, ...]:
