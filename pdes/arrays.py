@@ -173,7 +173,7 @@ class LazyArray:
     def announce(self, rows) -> None:
         """Say which rows will be read one by one: a source that computes its values computes all of them together."""
         if hasattr(self.source, "announce"):
-            self.source.announce(np.asarray(self.select[0], dtype=np.intp)[_positions(rows, len(self), self.dims[0])])
+            self.source.announce(np.asarray(_subset(self.select[0], rows, len(self), self.dims[0])))
 
     def __getitem__(self, key) -> np.ndarray:
         keys = _expand(key, self.ndim)
@@ -244,7 +244,8 @@ def _subset(chosen: range | np.ndarray, key, n: int, name: str) -> range | np.nd
     """Apply a slice, list or mask to a selection."""
     if isinstance(key, slice):
         return chosen[key]
-    return np.asarray(chosen, dtype=np.intp)[_positions(key, n, name)]
+    positions = _positions(key, n, name)
+    return chosen.start + chosen.step * positions if isinstance(chosen, range) else chosen[positions]
 
 
 def _as_slice(chosen: range) -> tuple[slice, bool]:
