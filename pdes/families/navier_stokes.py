@@ -13,8 +13,9 @@ import numpy as np
 
 from pdes.domain import Periodic
 from pdes.problem import Problem, Solution
-from pdes.random_fields import grf
+from pdes.random_fields import constant, grf
 from pdes.scalars import fixed
+from pdes.semilinear import Semilinear
 from solvers.grid import Grid
 
 
@@ -81,4 +82,22 @@ navier_stokes = Problem(
     held_out_laws={"parameters": {"nu": fixed(5e-4)}},
     description="Two-dimensional Navier-Stokes in vorticity form with steady forcing; held out: half the viscosity.",
     citation="Li et al., Fourier Neural Operator for Parametric Partial Differential Equations, ICLR 2021",
+)
+
+navier_stokes_forcing = Problem(
+    name="navier_stokes_forcing",
+    equation="w_t = nu*lap(w) - dx(psi_y*w) + dy(psi_x*w) + f(x, y); -lap(psi) = w",
+    domain=Periodic(x=(0, 2 * np.pi), y=(0, 2 * np.pi)),
+    parameters={"nu": fixed(1 / 40)},
+    initial={"w": constant(0)},
+    inputs={"f": grf(tau=3, alpha=4, sigma=20, modes=24)},
+    time=(0, 10),
+    frames=11,
+    solver=Semilinear(dt=0.05, speed=2.0),
+    compute_at_least=64,
+    measure_every=32,
+    check={"time": (0, 1), "frames": 3, "compute_at_least": 0, "inputs": {"f": grf(tau=3, alpha=4, sigma=60, modes=4)}},
+    held_out_laws={"inputs": {"f": grf(tau=3, alpha=4, sigma=40, modes=24)}},
+    description="Flow from rest under a random steady force with curl f, Reynolds number about 50; held out: twice the force.",
+    citation="de Hoop et al., The cost-accuracy trade-off in operator learning with neural networks, J. Mach. Learn. 1 (2022)",
 )

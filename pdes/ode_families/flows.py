@@ -391,6 +391,7 @@ def _problem(name: str, sides: str, parameters: dict, start: tuple, period: floa
         frames=PERIODS * POINTS + 1,
         solver=Ordinary(rtol=1e-11, atol=1e-13, limit=1e4),
         attempts=20,
+        check={"time": (0, PERIODS * period / 2)},
         description=f"Chaotic flow {name}, ten periods; held out: "
         + ("parameters 2 to 4 % away." if parameters else "starts 10 to 20 % away."),
         citation=CITATION,

@@ -1,0 +1,388 @@
+"""Every solver beside an exact solution or a published number, and every problem beside its own equation: one table of figures.
+
+    python -m benchmarks.verification [--problems NAME ...]
+
+Writes verification.json and docs/verification.md. The tests hold the same cases, with bounds; here are the numbers. The
+cavity has its own file (verification_cavity), as have data by others (third_party) and Riemann problems (solver_hyperbolic).
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+import pdes
+from benchmarks.record import record
+from pdes.checks import CheckFailure, check_problem
+from pdes.semilinear import Semilinear
+from solvers.elliptic import Poisson
+from solvers.exponential import ExponentialRK
+from solvers.files import write_bytes
+from solvers.grid import Axis, Grid
+from solvers.multigrid import Diffusion
+from solvers.ode import Ode
+from solvers.projection import ProjectionNavierStokes
+from solvers.schroedinger import SplitStep
+from solvers.sorption import DiffusionSorption
+from solvers.waves import Leapfrog, SpectralWave
+
+PAGE = Path(__file__).parents[1] / "docs" / "verification.md"
+
+
+def relative(found, exact) -> float:
+    """Relative L2 distance."""
+    return float(np.linalg.norm(np.asarray(found) - exact) / np.linalg.norm(exact))
+
+
+def family(name: str, parameters: dict, domain, size: int, start: Callable, times: Sequence[float], dt: float) -> tuple:
+    """(x, last frame) of a periodic problem in one unknown, from a given state, with a given step."""
+    problem = pdes.get(name).replace(domain=domain)
+    grid = problem.stored_grid(size)
+    x = grid.coordinates()[0]
+    values = {k: np.array([v]) for k, v in parameters.items()}
+    solver = Semilinear(dt=dt).prepare(problem.replace(time=(times[0], times[-1]), frames=tuple(times)), grid, 0)
+    (unknown,) = problem.equation.unknowns
+    return x, solver(problem, grid, {unknown: start(x)[None]}, values, np.array(times)).fields[unknown][0, -1]
+
+
+# -- exact solutions: what is compared, at which steps or sizes, errors -------------------------------------------------
+
+CASES: list[tuple[str, str, Callable[[], Iterator[tuple[float, float]]], str]] = []
+
+
+def case(title: str, against: str, axis: str):
+    """Register a generator of (step or size, error)."""
+
+    def keep(function):
+        CASES.append((title, against, function, axis))
+        return function
+
+    return keep
+
+
+@case("Burgers, Cole–Hopf", "−2νφₓ/φ, φ = 2 + exp(−4π²νt) cos 2πx", "points")
+def cole_hopf():
+    from solvers.cole_hopf import ColeHopf
+
+    nu, t = 0.05, 0.4
+    for n in (32, 64, 128):
+        grid = Grid.box("periodic", n)
+        x = grid.coordinates()[0]
+
+        def exact(t, x=x):
+            decay = np.exp(-4 * np.pi**2 * nu * t)
+            phi, slope = 2 + decay * np.cos(2 * np.pi * x), -2 * np.pi * decay * np.sin(2 * np.pi * x)
+            return -2 * nu * slope / phi
+
+        found = ColeHopf(grid).solve(exact(0.0)[None], np.array([0.0, t]), {"nu": nu}).values[0, 1]
+        yield n, relative(found, exact(t))
+
+
+@case("Burgers, ETDRK4", "the same", "step")
+def burgers_steps():
+    nu, domain = 0.02, pdes.Periodic(x=(0, 1))
+
+    def exact(x, t):
+        decay = np.exp(-4 * np.pi**2 * nu * t)
+        phi, slope = 2 + decay * np.cos(2 * np.pi * x), -2 * np.pi * decay * np.sin(2 * np.pi * x)
+        return -2 * nu * slope / phi
+
+    for dt in (0.2, 0.1, 0.05, 0.025):
+        x, found = family("burgers", {"nu": nu}, domain, 128, lambda x: exact(x, 0.0), (0.0, 1.0), dt)
+        yield dt, relative(found, exact(x, 1.0))
+
+
+@case("KdV soliton, ETDRK4 with complex coefficients", "3c sech²(√c (x − ct)/2), c = 2", "step")
+def kdv():
+    soliton = lambda x, t: 6 / np.cosh(np.sqrt(0.5) * (x - 2 * t)) ** 2  # noqa: E731
+    for dt in (0.01, 0.005, 0.0025, 0.00125):
+        x, found = family("kdv", {"delta2": 1.0}, pdes.Periodic(x=(-20, 20)), 256, lambda x: soliton(x, 0), (0.0, 1.0), dt)
+        yield dt, relative(found, soliton(x, 1.0))
+
+
+@case("Fisher–KPP wave", "(1 + exp((x − 5t/√6)/√6))⁻²", "step")
+def fisher():
+    front = lambda x, t: (1 + np.exp((np.abs(x) - 30 - 5 * t / np.sqrt(6)) / np.sqrt(6))) ** -2  # noqa: E731
+    for dt in (0.4, 0.2, 0.1, 0.05):
+        where = pdes.Periodic(x=(-80, 80))
+        x, found = family("fisher_kpp", {"nu": 1.0, "rho": 1.0}, where, 1024, lambda x: front(x, 0), (0.0, 2.0), dt)
+        yield dt, float(np.abs(found - front(x, 2.0)).max())
+
+
+@case("Allen–Cahn front", "1/(1 + exp((x − 3t/√2)/√2))", "step")
+def allen_cahn():
+    front = lambda x, t: 1 / (1 + np.exp((np.abs(x) - 20 - 3 * t / np.sqrt(2)) / np.sqrt(2)))  # noqa: E731
+    for dt in (0.4, 0.2, 0.1, 0.05):
+        x, found = family("allen_cahn", {"eps": 1.0}, pdes.Periodic(x=(-60, 60)), 1024, lambda x: front(x, 0), (0.0, 2.0), dt)
+        yield dt, float(np.abs(found - front(x, 2.0)).max())
+
+
+@case("Schrödinger soliton, splitting of order 2", "a sech(a(x − ct/2)) …, g = −1", "step")
+def soliton_two():
+    yield from _soliton(2, (0.08, 0.04, 0.02, 0.01))
+
+
+@case("Schrödinger soliton, splitting of order 4", "the same", "step")
+def soliton_four():
+    yield from _soliton(4, (0.08, 0.04, 0.02))
+
+
+def _soliton(order: int, steps: Sequence[float]):
+    grid, a, c = Grid.box("periodic", 256, start=-20, stop=20), 1.2, 1.0
+    x = grid.coordinates()[0]
+
+    def exact(t):
+        s = t / 2
+        return a / np.cosh(a * (x - c * s)) * np.exp(1j * (c * x / 2 + (a**2 - c**2 / 4) * s))
+
+    for dt in steps:
+        found = SplitStep(grid, dt, order).solve(exact(0)[None], np.array([0.0, 1.6]), {"g": -1.0}).values[0, -1]
+        yield dt, relative(found, exact(1.6))
+
+
+@case("Wave, exact propagator", "d'Alembert", "points")
+def dalembert():
+    pulse = lambda x, at: np.exp(-(((x - at) / 0.05) ** 2))  # noqa: E731
+    for n in (64, 128, 256):
+        grid = Grid.box("periodic", n)
+        x = grid.coordinates()[0]
+        start = np.stack([pulse(x, 0.5), 0 * x], -1)[None]
+        found = SpectralWave(grid).solve(start, np.array([0.0, 0.4]), {"c": 0.5}).values[0, 1, :, 0]
+        yield n, relative(found, (pulse(x, 0.3) + pulse(x, 0.7)) / 2)
+
+
+@case("Wave between walls, leap-frog", "cos(2πx) cos(πy/2) cos ωt", "spacing")
+def leapfrog():
+    for n in (16, 32, 64, 128):
+        walls = ("neumann", "neumann")
+        grid = Grid((Axis("x", n, 0, 1, "cell", walls), Axis("y", n, 0, 2, "cell", walls)))
+        x, y = grid.mesh()
+        wave, omega = np.cos(2 * np.pi * x) * np.cos(np.pi * y / 2), 1.5 * np.pi * np.hypot(2, 0.5)
+        start = np.stack([wave, 0 * wave], -1)[None]
+        found = Leapfrog(grid, 0.3 / n).solve(start, np.array([0.0, 0.6]), {"c2": 2.25}).values[0, 1, ..., 0]
+        yield 1 / n, relative(found, wave * np.cos(0.6 * omega))
+
+
+@case("Helmholtz with open sides", "plane wave, k = 10", "spacing")
+def helmholtz():
+    from solvers.helmholtz import Helmholtz
+
+    k, a, b = 10.0, 0.6, 0.8
+    wave = lambda x, y: np.exp(1j * k * (a * x + b * y))  # noqa: E731
+    flux = {  # u_n - i k u
+        "left": lambda y: -1j * k * (1 + a) * wave(0.0, y),
+        "right": lambda y: 1j * k * (a - 1) * wave(1.0, y),
+        "bottom": lambda x: -1j * k * (1 + b) * wave(x, 0.0),
+        "top": lambda x: 1j * k * (b - 1) * wave(x, 1.0),
+    }
+    for n in (16, 32, 64):
+        grid = Grid.box("cell", n, dimension=2, boundary="robin")
+        found = Helmholtz(grid, "impedance", flux).solve(np.full((1, *grid.shape), k)).values[0]
+        yield 1 / n, float(np.abs(found - wave(*grid.mesh())).max())
+
+
+@case("Poisson, −Δu = 1 on the square, u(½, ½)", "0.073671353279", "spacing")
+def poisson_centre():
+    for n in (31, 63, 127, 255):
+        grid = Grid.box("interior", n, dimension=2, boundary="dirichlet")
+        u = Poisson(grid).solve(np.ones((1, n, n))).values[0]
+        yield 1 / (n + 1), abs(float(u[n // 2, n // 2]) - 0.073671353279) / 0.073671353279
+
+
+@case("Diffusion with a smooth coefficient, multigrid", "manufactured, a = 1 + ½ sin 2πx cos πy", "spacing")
+def diffusion():
+    for n in (32, 64, 128, 256):
+        grid = Grid.box("cell", n, dimension=2, boundary="dirichlet")
+        x, y = grid.mesh()
+        a = 1 + 0.5 * np.sin(2 * np.pi * x) * np.cos(np.pi * y)
+        ax, ay = np.pi * np.cos(2 * np.pi * x) * np.cos(np.pi * y), -0.5 * np.pi * np.sin(2 * np.pi * x) * np.sin(np.pi * y)
+        u = np.sin(np.pi * x) * np.sin(np.pi * y)
+        ux, uy = np.pi * np.cos(np.pi * x) * np.sin(np.pi * y), np.pi * np.sin(np.pi * x) * np.cos(np.pi * y)
+        f = 2 * np.pi**2 * a * u - ax * ux - ay * uy
+        yield 1 / n, relative(Diffusion(grid, method="mg-pcg").solve(a[None], f[None]).values[0], u)
+
+
+@case("Navier–Stokes with walls or without, projection", "Taylor–Green vortices", "spacing")
+def taylor_green():
+    for n in (16, 32, 64):
+        grid = Grid(tuple(Axis(name, n, 0, 2 * np.pi, cells=True) for name in "xy"))
+        h = grid.spacing[0]
+        x, y = grid.mesh()
+        start = (np.cos(x - h / 2) * np.sin(y))[None], (-np.sin(x) * np.cos(y - h / 2))[None]
+        found = ProjectionNavierStokes(grid, 1.6 / n).solve(start, np.array([0.5, 1.5]), {"nu": 0.1}).values_or_raise()
+        yield h, relative(found[0, -1, ..., 0], np.cos(x) * np.sin(y) * np.exp(-0.2))
+
+
+@case("Vorticity, ETDRK4", "a run with an eighth of the finest step", "step")
+def vorticity():
+    from solvers.incompressible import VorticityNavierStokes
+
+    grid = Grid.box("periodic", 64, dimension=2, stop=2 * np.pi)
+    x, y = grid.mesh()
+    start = (np.sin(x) * np.cos(2 * y) + 0.5 * np.cos(3 * x + y) + 0.3 * np.sin(2 * x - 2 * y))[None]
+    run = lambda dt: VorticityNavierStokes(grid, dt).solve(start, np.array([0.0, 2.0]), {"nu": 1e-3}).values[0, -1]  # noqa: E731
+    reference = run(0.0015625)
+    for dt in (0.1, 0.05, 0.025, 0.0125):
+        yield dt, relative(run(dt), reference)
+
+
+@case("Diffusion–sorption, finite volumes", "differences between grids", "spacing")
+def sorption():
+    fields = {}
+    for n in (64, 128, 256, 512):
+        solver = DiffusionSorption(Grid.box("cell", n, boundary="free"), tolerance=1e-8)
+        fields[n] = solver.solve(np.full((1, n), 0.1), np.array([0.0, 200.0])).values_or_raise()[0, -1].reshape(64, -1).mean(1)
+    for n in (64, 128, 256):
+        yield 1 / n, relative(fields[n], fields[2 * n])
+
+
+@case("Heat equation, exponential", "exp(−νk²t)", "points")
+def heat():
+    grid = Grid.box("periodic", 32)
+    x = grid.coordinates()[0]
+    solver = ExponentialRK(grid, lambda k, p: -p["nu"] * k[0] ** 2, lambda u, k, p: 0 * u, 1.0)
+    start = np.cos(2 * np.pi * x) + 0.3 * np.sin(6 * np.pi * x)
+    found = solver.solve(start[None], np.array([0.0, 1.0]), {"nu": 0.02}).values[0, -1]
+    exact = sum(
+        a * np.exp(-0.02 * (2 * np.pi * m) ** 2) * g(2 * np.pi * m * x) for a, m, g in ((1, 1, np.cos), (0.3, 3, np.sin))
+    )
+    yield 32, relative(found, exact)
+
+
+@case("Logistic growth, adaptive Runge–Kutta", "1/(1 + 9 exp(−t)) at tolerance", "tolerance")
+def logistic():
+    for rtol in (1e-4, 1e-7, 1e-10):
+        times = np.linspace(0, 5, 11)
+        found = Ode(_growth, rtol=rtol, atol=1e-2 * rtol).solve(np.array([[0.1]]), times).values[0, :, 0]
+        yield rtol, relative(found, 1 / (1 + 9 * np.exp(-times)))
+
+
+def _growth(t, u, p):
+    return u * (1 - u)
+
+
+# -- statistics ---------------------------------------------------------------------------------------------------------
+
+
+def lyapunov(samples: int = 512) -> dict:
+    """Kuramoto–Sivashinsky on L = 22: the largest exponent, from runs 1e-11 apart."""
+    ks = pdes.get("kuramoto_sivashinsky").replace(domain=pdes.Periodic(x=(0, 22)))
+    grid, rng = ks.stored_grid(32), np.random.default_rng(2026)
+    x = 2 * np.pi * grid.coordinates()[0] / 22
+    u = sum(rng.uniform(-1, 1, (samples, 1)) * np.sin(m * x + rng.uniform(0, 6, (samples, 1))) for m in (1, 2, 3))
+    solver, nu = Semilinear(dt=0.1), {"nu": np.ones(samples)}
+    warm = solver(ks, grid, {"u": np.asarray(u)}, nu, np.array([0.0, 500.0])).fields["u"][:, -1]
+    other, times = warm + 1e-11 * rng.standard_normal(warm.shape), np.array([0.0, 100.0, 250.0])
+    a, b = (solver(ks, grid, {"u": start}, nu, times).fields["u"] for start in (warm, other))
+    growth = np.log(np.linalg.norm(a - b, axis=2))
+    each = (growth[:, 2] - growth[:, 1]) / 150
+    return {
+        "quantity": "largest Lyapunov exponent, L = 22",
+        "found": float(each.mean()),
+        "standard_error": float(each.std() / np.sqrt(samples)),
+        "reference": "0.0487 by the tangent equation; 0.043 to 0.048 in the literature",
+    }
+
+
+# -- problems -----------------------------------------------------------------------------------------------------------
+
+
+def problems(names: Sequence[str]) -> list[dict]:
+    """What `check_problem` measures for each."""
+    rows = []
+    for name in track(names, "problems"):
+        start = time.perf_counter()
+        try:
+            found = check_problem(pdes.get(name))
+        except CheckFailure as failure:
+            rows.append({"problem": name, "failure": str(failure)})
+            continue
+        rows.append(
+            {
+                "problem": name,
+                "resolution": found.resolution,
+                "label_error": found.label_error,
+                "residual_coarse": float(found.residuals[0]),
+                "residual_fine": float(found.residuals[1]),
+                "order": found.order,
+                "flipped_sign": found.sharpest,
+                "seconds": time.perf_counter() - start,
+            }
+        )
+    return rows
+
+
+def solver_rows() -> list[dict]:
+    """Errors and observed orders of every case."""
+    rows = []
+    for title, against, run, axis in track(CASES, "solvers"):
+        pairs = list(run())
+        sizes, errors = np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
+        row = {"case": title, "against": against, "axis": axis, "sizes": sizes, "errors": errors, "orders": []}
+        if axis in ("step", "spacing") and len(pairs) > 1:
+            row["orders"] = np.diff(np.log(errors)) / np.diff(np.log(sizes))
+        rows.append(row)
+    return rows
+
+
+def page(payload: dict) -> str:
+    """The tables as Markdown."""
+    lines = [
+        "# Figures of verification",
+        "",
+        "Made by `python -m benchmarks.verification`; the same cases, with bounds, are tests.",
+        "",
+    ]
+    lines += ["## Solvers beside exact solutions", "", "| case | against | errors | observed orders |", "|---|---|---|---|"]
+    for row in payload["solvers"]:
+        sizes = ", ".join(f"{s:.3g}" for s in row["sizes"])
+        errors = ", ".join(f"{e:.1e}" for e in row["errors"])
+        orders = ", ".join(f"{o:.2f}" for o in row["orders"]) or "–"
+        lines.append(f"| {row['case']} | {row['against']} | {errors} ({row['axis']} {sizes}) | {orders} |")
+    s = payload["statistics"]
+    lines += ["", f"{s['quantity']}: {s['found']:.4f} ± {s['standard_error']:.4f} ({s['reference']})."]
+    lines += ["", "## Problems beside their own equations", ""]
+    lines += [
+        "Label error: distance to a solve on a grid twice as fine. Residual: of the stored float32 fields, by second-order"
+    ]
+    lines += [
+        "stencils that share no code with the solvers, at the resolution given and at twice that. Flipped sign: the smallest"
+    ]
+    lines += ["factor by which a wrong sign of any term raises it.", ""]
+    lines += ["| problem | points | label error | residual | order | flipped sign |", "|---|---|---|---|---|---|"]
+    for row in payload["problems"]:
+        if "failure" in row:
+            lines.append(f"| {row['problem']} | failed: {row['failure']} | | | | |")
+            continue
+        order = "rounding" if np.isnan(row["order"]) else f"{row['order']:.2f}"
+        residual = f"{row['residual_coarse']:.1e}, {row['residual_fine']:.1e}"
+        first = f"{row['problem']} | {row['resolution']} | {row['label_error']:.1e}"
+        lines.append(f"| {first} | {residual} | {order} | {row['flipped_sign']:.3g} × |")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> dict:
+    """Measure, print, store; returns what was stored."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--problems", nargs="*", default=None, help="names; default all partial differential equations")
+    parser.add_argument("--name", default="verification", help="name of the results file")
+    options = parser.parse_args(arguments)
+    payload = {
+        "solvers": solver_rows(),
+        "statistics": lyapunov(),
+        "problems": problems(pdes.names("pde") if options.problems is None else options.problems),
+    }
+    text = page(payload)
+    Console().print(text, highlight=False, soft_wrap=True)
+    record(options.name, payload)
+    if options.name == "verification":
+        write_bytes(PAGE, text.encode())
+    return payload
+
+
+if __name__ == "__main__":
+    main()
