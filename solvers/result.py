@@ -20,6 +20,7 @@ class Outcome(IntEnum):
     NOT_CONVERGED = 1
     BLOW_UP = 2
     STEP_BOUND = 3
+    NOT_PHYSICAL = 4
 
 
 _ADVICE = {
@@ -29,6 +30,10 @@ _ADVICE = {
     ),
     Outcome.BLOW_UP: ("the solution became infinite or NaN", "Take a smaller time step, a finer grid, or more viscosity."),
     Outcome.STEP_BOUND: ("the time step violates the stability bound", "Take a smaller time step."),
+    Outcome.NOT_PHYSICAL: (
+        "no step, however short, kept density and pressure (or depth) positive",
+        "Take a finer grid, the MUSCL reconstruction with Rusanov's flux, or milder states.",
+    ),
 }
 
 
