@@ -118,19 +118,24 @@ class Dataset:
     # -- reading and writing ------------------------------------------------------------------------------------------
 
     @classmethod
-    def open(cls, path: str | Path) -> "Dataset":
+    def open(cls, path: str | Path, allow: str | Sequence[str] = ()) -> "Dataset":
         """Open a file: ours (HDF5 "sciml-pde/1"), neuraloperator's Darcy (.pt, .mat), PDEBench or The Well (HDF5).
+
+        Known faults of others' files that can be mended are, and noted in `provenance["repairs"]`.
+
+        allow : faults to accept that cannot be mended, by the name that the error gives ("unsteady_darcy").
 
         Raises
         ------
-        DataError : missing, truncated or unknown file; the message says which layouts are read.
+        DataError : missing, truncated or unknown file (the message says which layouts are read), or one whose data are not
+            what they are called (it says why, and what `allow` takes).
         """
         from pdes import foreign
 
         path = Path(path)
         if foreign.is_ours(path):
             return cls(**storage.read(path))
-        return cls(**foreign.read(path))
+        return cls(**foreign.read(path, allow))
 
     def save(self, path: str | Path, compression: int | None = 4) -> "Dataset":
         """Write to `path` (HDF5, floats as float32), whole or not at all; returns the dataset opened from there.
@@ -167,6 +172,32 @@ class Dataset:
             for key, value in sorted(self.provenance.get("solver", {}).items()):
                 solver.attrs[key] = value if isinstance(value, (int, float, str)) else json.dumps(value)
         return Dataset.open(path)
+
+    def export(self, path: str | Path, layout: str, compression: int | None = None) -> Path:
+        """Write for other projects' loaders; `Dataset.open` gives back the same fields, inputs, parameters, grid and times.
+
+        Parameters
+        ----------
+        layout : "the_well" (takes everything), "pdebench" (one array for all samples: one field, or those of a fluid) or
+            "pdebench_groups" (one group per sample: any fields in time).
+        compression : gzip level; none by default, as those projects do.
+
+        Latents, label errors and sample ids have no place there.
+
+        Raises
+        ------
+        DataError : the layout has no place for these fields or inputs; the message names one that has.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> data = Dataset(fields={"u": np.ones((2, 8))}, grid=Grid.box("periodic", 8))
+        >>> Dataset.open(data.export(tempfile.mkdtemp() + "/u.hdf5", "the_well")).fingerprint() == data.fingerprint()
+        True
+        """
+        from pdes import foreign
+
+        return foreign.export(self, path, layout, compression)
 
     # -- slicing ------------------------------------------------------------------------------------------------------
 

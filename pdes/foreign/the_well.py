@@ -5,11 +5,13 @@ are repeated here. Fields without time become inputs; scalars that vary over tra
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pdes.arrays import FileSource, LazyArray
-from pdes.foreign import uniform_axis
+from pdes.foreign import FirstFrameSource, constants, put, remember, remembered, uniform_axis
+from pdes.storage import Writer
 from solvers.errors import DataError
 from solvers.grid import Grid
 
@@ -46,6 +48,9 @@ def read(path: Path, file) -> dict:
         for name, data in file.get(f"t{rank}_fields", {}).items():
             timed, array = _field(where, f"t{rank}_fields/{name}", data, grid, n, len(times), rank)
             (fields if timed else inputs)[name] = array
+    record = remembered(file)
+    if record is not None:
+        return _as_recorded(record, fields, inputs)
     steady = not fields
     return {
         "fields": inputs if steady else fields,
@@ -54,6 +59,17 @@ def read(path: Path, file) -> dict:
         "times": None if steady else times,
         "parameters": _scalars(file, n),
         "provenance": {"family": _text(file.attrs.get("dataset_name", path.stem)), "license": "CC-BY-4.0"},
+    }
+
+
+def _as_recorded(record: dict, fields: dict, inputs: dict) -> dict:
+    """A file that `_write` made: steady fields have one frame there."""
+    if record["times"] is None:
+        fields = {n: LazyArray(FirstFrameSource(a), (a.dims[0], *a.dims[2:])) for n, a in fields.items()}
+    return {
+        "fields": {n: fields[n] for n in record["fields"]},
+        "inputs": {n: inputs[n] for n in record["inputs"]},
+        **{key: record[key] for key in ("grid", "times", "parameters", "provenance")},
     }
 
 
@@ -116,3 +132,90 @@ def _first(data, ndim: int) -> np.ndarray:
 
 def _text(value) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
+
+
+# -- writing ----------------------------------------------------------------------------------------------------------
+
+_TYPES = {"periodic": "PERIODIC", "outflow": "OPEN", "free": "OPEN"}
+
+
+def _write(writer: Writer, data: Any) -> None:
+    """Fields with time, inputs without; a steady field has one frame. Components are vectors (D) or tensors (D x D)."""
+    import h5py
+
+    handle, grid, n, text = writer.handle, data.grid, len(data), h5py.string_dtype()
+    if not grid.axes or set(data.fields) & set(data.inputs):
+        raise DataError(
+            given="data without space, or a field and an input of one name, to be written as The Well does",
+            needed="one to three dimensions and different names",
+            remedy="Rename one of them.",
+        )
+    fixed = constants(data.parameters)
+    handle.attrs.update({"dataset_name": str(data.provenance.get("family", "dataset")), "grid_type": "cartesian"})
+    handle.attrs.update({"n_spatial_dims": grid.dimension, "n_trajectories": n, **fixed})
+    handle.attrs.create("simulation_parameters", list(fixed), dtype=text)
+    dimensions = handle.create_group("dimensions")
+    dimensions.attrs.create("spatial_dims", list(grid.names), dtype=text)
+    times = np.zeros(1) if data.times is None else data.times
+    for name, points in {"time": times, **dict(zip(grid.names, grid.coordinates(), strict=True))}.items():
+        dimensions[name] = np.asarray(points, dtype=np.float32)
+        dimensions[name].attrs.update({"sample_varying": False, "time_varying": False})
+    for axis in grid.axes:
+        _boundary(handle, axis, text)
+    scalars = handle.create_group("scalars")
+    scalars.attrs.create("field_names", list(data.parameters), dtype=text)
+    for name, values in data.parameters.items():
+        scalars[name] = np.float32(fixed[name]).reshape(1) if name in fixed else np.asarray(values, dtype=np.float32)
+        scalars[name].attrs.update({"sample_varying": name not in fixed, "time_varying": False})
+    ranks: dict[int, list[str]] = {0: [], 1: [], 2: []}
+    for rank in ranks:
+        handle.create_group(f"t{rank}_fields")
+    for timed, arrays in ((True, data.fields), (False, data.inputs)):
+        for name, array in arrays.items():
+            rank = _rank(name, array, grid.dimension)
+            ranks[rank].append(name)
+
+            def laid_out(values, rank=rank, still=timed and "time" not in array.dims):
+                values = values[:, None] if still else values
+                return values.reshape(*values.shape[:-1], grid.dimension, grid.dimension) if rank == 2 else values
+
+            target = put(writer, f"t{rank}_fields/{name}", array, data, laid_out)
+            varying = timed and ("time" in array.dims or data.times is None)
+            target.attrs.update({"dim_varying": [True] * grid.dimension, "sample_varying": True, "time_varying": varying})
+            if rank == 2:
+                target.attrs.update({"symmetric": False, "antisymmetric": False})
+    for rank, names in ranks.items():
+        handle[f"t{rank}_fields"].attrs.create("field_names", names, dtype=text)
+    remember(handle, data)
+
+
+def _boundary(handle, axis, text) -> None:
+    """One group per axis, or one per side where the sides differ."""
+    sides = (
+        {"": axis.boundary[0]}
+        if axis.boundary[0] == axis.boundary[1]
+        else dict(zip(("_start", "_stop"), axis.boundary, strict=True))
+    )
+    for side, condition in sides.items():
+        group = handle.create_group(f"boundary_conditions/{axis.name}_boundary{side}")
+        group.attrs.create("associated_dims", [axis.name], dtype=text)
+        group.attrs.create("associated_fields", [], dtype=text)
+        group.attrs.update({"bc_type": _TYPES.get(condition, "WALL"), "sample_varying": False, "time_varying": False})
+        mask = np.zeros(axis.size, dtype=bool)
+        mask[[0] if side == "_start" else [-1] if side == "_stop" else [0, -1]] = True
+        group["mask"] = mask
+
+
+def _rank(name: str, array: LazyArray, dimension: int) -> int:
+    if array.dims[-1] != "component":
+        return 0
+    if array.shape[-1] not in (dimension, dimension**2):
+        raise DataError(
+            given=f"{name!r} with {array.shape[-1]} components in {dimension} dimensions",
+            needed=f"{dimension} (a vector) or {dimension**2} (a tensor)",
+            remedy="Store the components as fields of their own.",
+        )
+    return 1 if array.shape[-1] == dimension else 2
+
+
+EXPORTS = {"the_well": _write}
