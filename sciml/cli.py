@@ -281,6 +281,34 @@ def verify(
 
 
 @command
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Any file that Dataset.open reads.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
+    layout: Annotated[str, typer.Option(help="sciml (our own), the_well, pdebench or pdebench_groups.")] = "sciml",
+    allow: Annotated[
+        list[str] | None, typer.Option(metavar="FAULT", help="Read in spite of a known fault; may be repeated.")
+    ] = None,
+) -> int | None:
+    """Rewrite a dataset in the layout of another project, or one of theirs in ours.
+
+    \b
+    Examples:
+    sciml convert 2D_DarcyFlow_beta1.0_Train.hdf5 darcy.h5
+    sciml convert burgers.h5 burgers_well.hdf5 --layout the_well
+    """
+    import pdes
+
+    data = pdes.Dataset.open(source, tuple(allow or ()))
+    if layout == "sciml":
+        data.save(target)
+    else:
+        data.export(target, layout)
+    for note in data.provenance.get("repairs", ()):
+        out().print(escape(f"mended: {note}"))
+    out().print(f"wrote [bold]{escape(str(target))}[/] ({target.stat().st_size / 1e6:.1f} MB)")
+
+
+@command
 def fit(
     operator: Annotated[str, typer.Argument(help="Name and size, e.g. mgno:small; `sciml operators` lists them.")],
     data: Annotated[Path, typer.Argument(help="Training data (.h5, or a foreign file that Dataset.open reads).")],

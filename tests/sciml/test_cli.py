@@ -14,7 +14,7 @@ from sciml.cli import app
 from sciml.operator import operator_names
 from solvers.errors import UserError
 
-COMMANDS = ("problems", "describe", "operators", "generate", "verify", "plot", "gallery", "fit", "evaluate", "quickstart")
+COMMANDS = ("problems", "describe", "operators", "generate", "verify", "convert", "plot", "gallery", "fit", "evaluate", "quickstart")
 
 
 def run(*words):
@@ -303,3 +303,15 @@ def test_verify_names_what_was_edited(tmp_path):
     edited = run("verify", path)
     assert edited.exit_code == 2
     assert "differs from its manifest" in edited.stderr
+
+
+def test_convert_there_and_back(tmp_path):
+    smooth_data(4).save(tmp_path / "ours.h5")
+    there = run("convert", tmp_path / "ours.h5", tmp_path / "well.hdf5", "--layout", "the_well")
+    assert there.exit_code == 0, there.output
+    back = run("convert", tmp_path / "well.hdf5", tmp_path / "back.h5")
+    assert back.exit_code == 0, back.output
+    first, second = (pdes.Dataset.open(tmp_path / name) for name in ("ours.h5", "back.h5"))
+    assert first.fingerprint() == second.fingerprint()
+    wrong = run("convert", tmp_path / "ours.h5", tmp_path / "x", "--layout", "the_wel")
+    assert (wrong.exit_code, "Did you mean 'the_well'" in wrong.stderr) == (2, True)
