@@ -119,7 +119,8 @@ class Dataset:
 
     @classmethod
     def open(cls, path: str | Path, allow: str | Sequence[str] = ()) -> "Dataset":
-        """Open a file: ours (HDF5 "sciml-pde/1"), neuraloperator's Darcy (.pt, .mat), PDEBench or The Well (HDF5).
+        """Open a file: ours (HDF5 "sciml-pde/1", or a folder of shards), neuraloperator's Darcy (.pt, .mat), PDEBench or
+        The Well (HDF5).
 
         Known faults of others' files that can be mended are, and noted in `provenance["repairs"]`.
 
@@ -133,6 +134,10 @@ class Dataset:
         from pdes import foreign
 
         path = Path(path)
+        if path.is_dir():
+            from pdes import shards
+
+            return cls(**shards.read(path))
         if foreign.is_ours(path):
             return cls(**storage.read(path))
         return cls(**foreign.read(path, allow))

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from pdes import manifest
+from pdes import manifest, storage
 from pdes.arrays import LazyArray
 from pdes.dataset import Dataset
 from pdes.executors import run
 from pdes.job import Job
-from pdes.parts import FolderParts, MemoryParts, Parts, lazy
+from pdes.parts import FolderParts, MemoryParts, Parts, adopt, lazy
 from pdes.problem import Problem, get
 from pdes.progress import track
+from pdes.shards import Shards, shard_path
 from solvers.errors import SettingError
 from solvers.files import require_space
 
@@ -27,6 +28,7 @@ def generate(
     resume: bool = True,
     progress: bool = True,
     compression: int | None = 4,
+    shard_size: int | None = None,
 ) -> Dataset:
     """Draw n samples of a problem, solve them, and return (or store) them with measured label errors.
 
@@ -46,6 +48,8 @@ def generate(
     resume : go on from finished parts, or from a finished file with fewer samples. False starts over.
     progress : show a bar with the time left.
     compression : gzip level of the file, None for none.
+    shard_size : samples per file: `path` is then a folder with shard-00000.h5, ... and one manifest.json; each file appears
+        when its samples are done. A multiple of the samples that are solved together (16 of most problems).
 
     Raises
     ------
@@ -69,6 +73,8 @@ def generate(
         _fill(parts, job, n, workers, progress)
         return dataset_of(parts, job, n).in_memory()
     path = Path(path)
+    if shard_size is not None or path.is_dir():
+        return _in_shards(path, job, n, shard_size, workers, resume, progress, compression)
     found = _existing(path, job) if resume else None
     if found is not None and len(found) >= n:
         if not manifest.manifest_path(path).exists():  # killed between the two writes
@@ -77,12 +83,26 @@ def generate(
         return found[: int(n)]
     parts = FolderParts(_partial_path(path), job.digest(), resume)
     if found is not None:
-        _adopt(parts, job, found)
+        before = manifest.read(path) if manifest.manifest_path(path).exists() else {}
+        adopt(parts, job, storage.read(path), before, 0, parts.done())
     _fill(parts, job, n, workers, progress)
     data = dataset_of(parts, job, n).save(path, compression)
     _write_manifest(path, job, parts, data)
     parts.remove()
     return data
+
+
+def _in_shards(path: Path, job: Job, n: int, shard_size, workers, resume: bool, progress: bool, compression) -> Dataset:
+    """`generate` into a folder."""
+    if path.is_file():
+        raise SettingError(
+            given=f"shard_size={shard_size} with {str(path)!r}, which is a file", needed="a folder", remedy="Take another path."
+        )
+    shards = Shards(path, _partial_path(path), job, int(n), shard_size, resume)
+    if not shards.enough:
+        shards.fill(lambda parts, rows, file: dataset_of(parts, job, rows).save(file, compression), workers, progress)
+        shards.close(manifest.of_run(job, int(n), Dataset.open(shard_path(path, 0))))
+    return Dataset.open(path)[: int(n)]
 
 
 def _fill(parts: MemoryParts | FolderParts, job: Job, n: int, workers, progress: bool) -> None:
@@ -175,32 +195,9 @@ def _existing(path: Path, job: Job) -> Dataset | None:
     return data
 
 
-def _adopt(parts: FolderParts, job: Job, data: Dataset) -> None:
-    """Take whole chunks out of a finished, shorter file, instead of computing them again."""
-    present = parts.done()
-    for chunk in range(len(data) // job.size):
-        if chunk in present:
-            continue
-        rows = slice(chunk * job.size, (chunk + 1) * job.size)
-        kinds = {"fields": "fields", "inputs": "inputs", "params": "parameters", "latent": "latent", "quality": "quality"}
-        arrays = {f"{kind}/{name}": a[rows] for kind, held in kinds.items() for name, a in getattr(data, held).items()}
-        arrays |= {
-            "index/sample_id": data.index["sample_id"][rows],
-            "cause": np.zeros(job.size, dtype=np.int64),
-            "seconds": np.array(0.0),
-        }
-        parts.put(chunk, arrays)
-
-
 def _write_manifest(path: Path, job: Job, parts: FolderParts | None, data: Dataset) -> None:
     """The sidecar of one file; without parts (killed between the two writes) it lacks the cost."""
     record = manifest.of_run(job, len(data), data) | manifest.of_file(path, data)
     if parts is not None:
-        record |= manifest.of_draws(job, len(data), *_draws(parts, range(job.count(len(data)))))
+        record |= manifest.of_draws(job, len(data), *parts.draws(range(job.count(len(data)))))
     manifest.write(manifest.manifest_path(path), record)
-
-
-def _draws(parts: FolderParts, chunks: range) -> tuple[np.ndarray, np.ndarray, float]:
-    """Attempts and causes of some chunks' samples, and the seconds that they took."""
-    attempts, causes = (np.concatenate([parts.load(c, name) for c in chunks]) for name in ("quality/attempt", "cause"))
-    return attempts, causes, sum(float(parts.load(c, "seconds")) for c in chunks)

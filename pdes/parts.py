@@ -3,14 +3,17 @@
 import json
 import shutil
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from pdes.arrays import LazyArray
+from pdes.job import Job
 from solvers.errors import SettingError
 from solvers.files import atomic_path, write_bytes
+from solvers.result import Outcome
 
 Chunk = dict[str, np.ndarray]
 
@@ -93,10 +96,24 @@ class FolderParts:
         with np.load(self._path(number), allow_pickle=False) as archive:
             return archive[name]
 
-    def names(self) -> list[str]:
-        """Names of the arrays, in the order in which chunk 0 has them."""
-        with np.load(self._path(0), allow_pickle=False) as archive:
+    def names(self, number: int = 0) -> list[str]:
+        """Names of the arrays, in the order in which a chunk has them."""
+        with np.load(self._path(number), allow_pickle=False) as archive:
             return list(archive.files)
+
+    def draws(self, numbers: range) -> tuple[np.ndarray, np.ndarray, float]:
+        """Attempts and causes of some chunks' samples, and the seconds that they took."""
+        attempts, causes = (np.concatenate([self.load(c, name) for c in numbers]) for name in ("quality/attempt", "cause"))
+        return attempts, causes, sum(float(self.load(c, "seconds")) for c in numbers)
+
+    def window(self, first: int) -> "Window":
+        """The chunks from number `first` on, counted from 0."""
+        return Window(self, first)
+
+    def drop(self, numbers: range) -> None:
+        """Delete some chunks."""
+        for number in numbers:
+            self._path(number).unlink(missing_ok=True)
 
     def announce(self, numbers) -> None:
         """These chunks will be loaded next; nothing to prepare."""
@@ -104,6 +121,48 @@ class FolderParts:
     def remove(self) -> None:
         """Delete the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Window:
+    """See `FolderParts.window`."""
+
+    def __init__(self, parts: FolderParts, first: int):
+        self.parts, self.first = parts, first
+
+    def load(self, number: int, name: str) -> np.ndarray:
+        """One array of one chunk."""
+        return self.parts.load(self.first + number, name)
+
+    def names(self) -> list[str]:
+        """Names of the arrays."""
+        return self.parts.names(self.first)
+
+    def announce(self, numbers) -> None:
+        """These chunks will be loaded next; nothing to prepare."""
+
+
+def adopt(
+    parts: FolderParts, job: Job, content: Mapping[str, Any], record: Mapping[str, Any], first: int, present: set[int]
+) -> set[int]:
+    """Take whole chunks out of a finished file (its content, see `pdes.storage.read`) instead of computing them again.
+
+    record : the file's part of the manifest.   first : number of the chunk that the file begins with.
+    present : chunks that are there already.
+    """
+    causes = {item["sample"]: Outcome[item["cause"]] for item in record.get("rejected", ())}
+    seconds = np.array(record.get("seconds_per_sample", 0.0) * job.size)
+    kinds = {"fields": "fields", "inputs": "inputs", "params": "parameters", "latent": "latent", "quality": "quality"}
+    held = {f"{kind}/{name}": a for kind, key in kinds.items() for name, a in content[key].items()}
+    ids, taken = content["index"]["sample_id"], set()
+    for number in range(len(ids) // job.size):
+        if first + number not in present:
+            rows = slice(number * job.size, (number + 1) * job.size)
+            arrays = {name: np.asarray(a[rows]) for name, a in held.items()}
+            start = (first + number) * job.size
+            cause = np.array([causes.get(i, Outcome.SUCCESS) for i in range(start, start + job.size)], dtype=np.int64)
+            parts.put(first + number, arrays | {"index/sample_id": ids[rows], "cause": cause, "seconds": seconds})
+            taken.add(first + number)
+    return taken
 
 
 class Parts(Protocol):
