@@ -213,7 +213,7 @@ def operators(
 @command
 def generate(
     problem: Annotated[str, typer.Argument(help="A name that `sciml problems` lists.")],
-    target: Annotated[Path, typer.Option("--out", "-o", help="The .h5 file to write.")],
+    target: Annotated[Path, typer.Option("--out", "-o", help="The .h5 file to write; a folder with --shard-size.")],
     n: Annotated[int, typer.Option("--n", "-n", help="Number of samples.")] = 1000,
     resolution: Annotated[str, typer.Option(help="Points per axis: 64, or one number per axis: 64,128.")] = "64",
     seed: Annotated[int, typer.Option(help="Root of all random draws.")] = 0,
@@ -221,6 +221,7 @@ def generate(
     param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Fix a parameter; may be repeated.")] = None,
     refine: Annotated[int | None, typer.Option(help="Solve on a grid this many times finer than the stored one.")] = None,
     held_out: Annotated[bool, typer.Option("--held-out", help="Draw from the ranges kept for testing.")] = False,
+    shard_size: Annotated[int | None, typer.Option(help="Samples per file, in a folder of files.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over instead of resuming.")] = False,
 ) -> int | None:
     """Generate a dataset with the problem's classical solver.
@@ -247,9 +248,11 @@ def generate(
         path=target,
         workers=workers,
         resume=not fresh,
+        shard_size=shard_size,
     )
+    written = target.glob("shard-*.h5") if target.is_dir() else [target]
     out().print(escape(repr(data)))
-    out().print(f"wrote [bold]{escape(str(target))}[/] ({target.stat().st_size / 1e6:.1f} MB)")
+    out().print(f"wrote [bold]{escape(str(target))}[/] ({sum(path.stat().st_size for path in written) / 1e6:.1f} MB)")
 
 
 @command

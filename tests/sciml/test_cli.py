@@ -315,3 +315,11 @@ def test_convert_there_and_back(tmp_path):
     assert first.fingerprint() == second.fingerprint()
     wrong = run("convert", tmp_path / "ours.h5", tmp_path / "x", "--layout", "the_wel")
     assert (wrong.exit_code, "Did you mean 'the_well'" in wrong.stderr) == (2, True)
+
+
+def test_shards_from_the_command_line(tmp_path):
+    words = ("generate", "poisson_dirichlet", "--n", 20, "--resolution", 8, "--out", tmp_path / "many", "--shard-size", 16)
+    ran = run(*words)
+    assert ran.exit_code == 0, ran.output
+    assert len(list((tmp_path / "many").glob("shard-*.h5"))) == 2
+    assert run("verify", tmp_path / "many", "-k", 1).exit_code == 0
