@@ -12,6 +12,7 @@ rejected and halved; if twelve halvings do not help the sample ends as NOT_PHYSI
 """
 
 import functools
+import itertools
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -161,26 +162,37 @@ def _compiled(solver: FiniteVolume):
     own, and batches of any size share one compiled program. On other devices they run together.
     """
     scheme = _Scheme(solver)
+    together = jax.default_backend() != "cpu"
+    spread = jax.vmap if together else lambda function, in_axes: function
     begin = jax.jit(jax.vmap(lambda q, p: scheme.admissible(tuple(q), p)))
-    one = jax.jit(lambda q, times, p: scheme.frames(tuple(q), times, p))
-    all_at_once = jax.jit(jax.vmap(lambda q, times, p: scheme.frames(tuple(q), times, p), in_axes=(0, None, 0)))
+    advance = jax.jit(spread(scheme.advance, in_axes=(0, None, None, 0)))
 
     @in_float64
     def start(states, parameters) -> np.ndarray:
         return np.asarray(begin(states, parameters))
 
     @in_float64
-    def alone(i: int, states, times, parameters):
-        return [np.asarray(v) for v in one(states[i], times, {name: value[i] for name, value in parameters.items()})]
+    def follow(states, times, parameters) -> list[np.ndarray]:
+        lead = states.shape[:1] if together else ()
+        zero = np.zeros(lead, np.int64)
+        carried = tuple(np.moveaxis(states, len(lead), 0)), np.ones(lead), zero, zero, np.zeros(lead, bool)
+        frames = []
+        for begin_at, end in itertools.pairwise(times):
+            carried = advance(carried, begin_at, end, parameters)
+            frames.append(np.stack([np.asarray(a) for a in carried[0]], axis=len(lead)))
+        return [np.stack(frames, axis=len(lead)), *(np.asarray(v) for v in carried[2:])]
 
-    @in_float64
     def run(states, times, parameters) -> list[np.ndarray]:
-        if jax.default_backend() != "cpu":
-            return [np.asarray(v) for v in all_at_once(states, times, parameters)]
-        first = [alone(0, states, times, parameters)]  # compiles
+        if together:
+            return follow(states, times, parameters)
+
+        def alone(i: int):
+            return follow(states[i], times, {name: value[i] for name, value in parameters.items()})
+
+        first = [alone(0)]  # compiles
         with ThreadPoolExecutor(_cores()) as pool:
-            rest = list(pool.map(lambda i: alone(i, states, times, parameters), range(1, len(states))))
-        return [np.stack(parts) for parts in zip(*first, *rest, strict=True)]
+            parts = first + list(pool.map(alone, range(1, len(states))))
+        return [np.stack(column) for column in zip(*parts, strict=True)]
 
     return start, run
 
@@ -201,17 +213,14 @@ class _Scheme:
     def admissible(self, q: State, p):
         return jnp.all(self.system.admissible(self.system.primitive(q, p)))
 
-    def frames(self, q: State, times, p):
-        """States at times[1:], steps, rejected steps, and whether the sample failed."""
-        start = (q, times[0], jnp.ones(()), jnp.zeros((), jnp.int64), jnp.zeros((), jnp.int64), jnp.zeros((), bool))
-
-        def interval(carried, end):
-            shortest = _SHORTEST * (end - carried[1])
-            carried = jax.lax.while_loop(lambda c: (c[1] < end) & ~c[5], lambda c: self._step(c, end, shortest, p), carried)
-            return carried, jnp.where(carried[5], jnp.nan, jnp.stack(carried[0]))
-
-        (_, _, _, steps, rejected, failed), frames = jax.lax.scan(interval, start, times[1:])
-        return frames, steps, rejected, failed
+    def advance(self, carried, begin, end, p):
+        """From one stored time to the next: states, share of the Courant step taken, steps, rejected steps, failure."""
+        shortest = _SHORTEST * (end - begin)
+        q, *rest = carried
+        q, _, *rest = jax.lax.while_loop(
+            lambda c: (c[1] < end) & ~c[5], lambda c: self._step(c, end, shortest, p), (q, begin, *rest)
+        )
+        return (tuple(jnp.where(rest[-1], jnp.nan, a) for a in q), *rest)
 
     def _step(self, carried, end, shortest, p):
         q, t, share, steps, rejected, failed = carried
