@@ -99,5 +99,5 @@ navier_stokes_forcing = Problem(
     check={"time": (0, 1), "frames": 3, "compute_at_least": 0, "inputs": {"f": grf(tau=3, alpha=4, sigma=60, modes=4)}},
     held_out_laws={"inputs": {"f": grf(tau=3, alpha=4, sigma=40, modes=24)}},
     description="Flow from rest under a random steady force with curl f, Reynolds number about 50; held out: twice the force.",
-    citation="de Hoop et al., The cost-accuracy trade-off in operator learning with neural networks, J. Mach. Learn. 1 (2022)",
+    citation="de Hoop, Huang, Qian, Stuart, The Cost-Accuracy Trade-Off in Operator Learning with Neural Networks, 2022",
 )

@@ -375,6 +375,9 @@ ROWS = (
 )  # sprott_jerk is bounded for mu from 2.017 (its usual value) to 2.08 only: ours lies within, so that 2 % stay there
 
 
+_SENSITIVE = ("sprott_f",)  # ten periods multiply rounding to a percent
+
+
 def _problem(name: str, sides: str, parameters: dict, start: tuple, period: float) -> Problem:
     parts = [side.strip() for side in sides.split(";")]
     if "'" in sides:
@@ -391,7 +394,7 @@ def _problem(name: str, sides: str, parameters: dict, start: tuple, period: floa
         frames=PERIODS * POINTS + 1,
         solver=Ordinary(rtol=1e-11, atol=1e-13, limit=1e4),
         attempts=20,
-        check={"time": (0, PERIODS * period / 2)},
+        check={"time": (0, PERIODS * period / 2)} if name in _SENSITIVE else {},
         description=f"Chaotic flow {name}, ten periods; held out: "
         + ("parameters 2 to 4 % away." if parameters else "starts 10 to 20 % away."),
         citation=CITATION,
