@@ -164,8 +164,7 @@ def gray_scott(batch: int, size: int = 128, dt: float = 1.0, steps: int = 50) ->
     states = {"a": 0.6 + 0.1 * blobs, "b": 0.3 - 0.1 * blobs}
 
     def make():
-        pair = {"feed_rate": 0.029, "kill_rate": 0.057}
-        return exponax.stepper.reaction.GrayScott(2, 2.0, size, dt, order=4, **pair)
+        return exponax.stepper.reaction.GrayScott(2, 2.0, size, dt, order=4, feed_rate=0.029, kill_rate=0.057)
 
     return text_beside("gray_scott", batch, grid, states, dt, steps, {"f": 0.029, "k": 0.057}, make)
 

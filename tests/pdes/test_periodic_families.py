@@ -114,9 +114,10 @@ def test_gray_scott_without_space_is_its_reaction():
 
 
 def test_pattern_parameters_come_in_pairs():
-    gray_scott = pdes.get("gray_scott")
+    gray_scott, bubbles = pdes.get("gray_scott"), pdes.get("gray_scott_bubbles")
     pairs = {(p["f"], p["k"]) for p, _ in (gray_scott.draw(7, i) for i in range(60))}
-    assert pairs == {(0.014, 0.054), (0.098, 0.057), (0.029, 0.057), (0.058, 0.065), (0.018, 0.051), (0.03, 0.062)}
+    assert pairs == {(0.014, 0.054), (0.029, 0.057), (0.058, 0.065), (0.018, 0.051), (0.03, 0.062)}
+    assert {(p["f"], p["k"]) for p, _ in (bubbles.draw(7, i) for i in range(3))} == {(0.098, 0.057)}
     _, latents = gray_scott.draw(7, 0)
     np.testing.assert_array_equal(latents["initial.a"], latents["initial.b"])
 

@@ -14,7 +14,19 @@ from sciml.cli import app
 from sciml.operator import operator_names
 from solvers.errors import UserError
 
-COMMANDS = ("problems", "describe", "operators", "generate", "verify", "convert", "plot", "gallery", "fit", "evaluate", "quickstart")
+COMMANDS = (
+    "problems",
+    "describe",
+    "operators",
+    "generate",
+    "verify",
+    "convert",
+    "plot",
+    "gallery",
+    "fit",
+    "evaluate",
+    "quickstart",
+)
 
 
 def run(*words):
