@@ -333,6 +333,32 @@ def test_a_dask_client_gives_the_same_samples():
     assert_same(data, pdes.generate(quick(), 10, 16, seed=7, progress=False))
 
 
+CLUSTER = """
+import sys, pdes
+from distributed import Client, LocalCluster
+if __name__ == "__main__":
+    folder, options = sys.argv[1], {"resolution": 16, "seed": 7, "progress": False}
+    cluster = LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=None)
+    with cluster, Client(cluster) as client:
+        assert len(client.scheduler_info()["workers"]) == 3
+        pdes.generate("poisson_periodic", 40, path=folder + "/cluster.h5", workers=client, **options)
+        pdes.generate("poisson_periodic", 80, path=folder + "/shards", workers=client, shard_size=32, **options)
+"""
+
+
+def test_a_cluster_of_three_processes_gives_the_same_bytes(tmp_path):
+    pytest.importorskip("distributed")
+    (tmp_path / "cluster.py").write_text(CLUSTER)
+    subprocess.run([sys.executable, str(tmp_path / "cluster.py"), str(tmp_path)], check=True, capture_output=True, timeout=120)
+    pdes.generate("poisson_periodic", 40, 16, seed=7, path=tmp_path / "here.h5", progress=False)
+    pdes.generate("poisson_periodic", 80, 16, seed=7, path=tmp_path / "alone", shard_size=32, progress=False)
+    assert (tmp_path / "cluster.h5").read_bytes() == (tmp_path / "here.h5").read_bytes()
+    names = sorted(path.name for path in (tmp_path / "alone").glob("shard-*.h5"))
+    assert len(names) == 3
+    for name in names:
+        assert (tmp_path / "shards" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+
+
 def test_drift_of_what_is_conserved_and_stationary_frames_are_stored():
     data = pdes.generate("kdv", 2, 64, seed=7, progress=False)
     assert np.all(data.quality["drift_mass"][...] < 1e-12)
