@@ -14,6 +14,7 @@ import numpy as np
 
 from solvers.errors import DataError
 from solvers.files import write_bytes
+from solvers.threads import cores
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("sciml-operators", "numpy", "scipy", "jax", "torch", "pyamg", "exponax", "neuraloperator")
@@ -58,7 +59,7 @@ def circumstances() -> dict:
     return {
         "command": _command(),
         "commit": commit(),
-        "machine": {"cores": _cores(), "cpu": _cpu_model(), "memory_gb": _memory_gb(), "system": platform.system()},
+        "machine": {"cores": cores(), "cpu": _cpu_model(), "memory_gb": _memory_gb(), "system": platform.system()},
         "versions": {"python": platform.python_version()} | {p: v for p in PACKAGES if (v := version(p)) is not None},
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -91,10 +92,6 @@ def _command() -> str:
     spec = getattr(main, "__spec__", None)
     program = f"-m {spec.name.removesuffix('.__main__')}" if spec else Path(sys.argv[0]).name
     return " ".join(["python", program, *sys.argv[1:]])
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu_model() -> str:

@@ -6,9 +6,10 @@ The linear part is exact in Fourier space; the rest is evaluated on the points, 
 it, with the top modes removed (a third for quadratic terms, half for cubic ones).
 """
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sympy
@@ -21,6 +22,10 @@ from pdes.terms import Orders, evaluate
 from solvers.errors import SettingError
 from solvers.grid import Axis, Grid
 from solvers.result import Outcome
+from solvers.spectral import wavenumbers
+
+if TYPE_CHECKING:
+    from solvers.modes import Modes
 
 _PILOTS = 4
 _HALVINGS = 16
@@ -145,7 +150,7 @@ class Semilinear:
             state = [_reflect(values, grid.dimension) for values in state]
             known |= {n: _reflect(v, grid.dimension) for n, v in known.items() if n.startswith("field ")}
         solver = ExponentialRK(
-            box, Linear(equation), Nonlinear(equation, box), self.dt, order=self.order, dealias=dealiasing(equation)
+            box, Linear(equation), Nonlinear(equation), self.dt, order=self.order, dealias=dealiasing(equation)
         )
         result = solver.solve(np.stack(state, axis=-1) if len(state) > 1 else state[0], times, known)
         inside = (slice(None), slice(None), *(slice(n) for n in grid.shape))
@@ -182,48 +187,45 @@ class Linear:
 
 @dataclass(frozen=True)
 class Nonlinear:
-    """Fourier transform of the nonlinear part, evaluated on the points of `grid`."""
+    """Fourier transform of the nonlinear part, evaluated on the points."""
 
     equation: Equation
-    grid: Grid
 
-    def __call__(self, u_hat, k: tuple, p: Mapping):
+    def __call__(self, u_hat, modes: "Modes", p: Mapping):
         import jax.numpy as jnp
 
-        axes = tuple(range(-self.grid.dimension, 0))
+        k, grid = modes.k, modes.grid
+        axes = tuple(range(-grid.dimension, 0))
         names = self.equation.evolving
         spectra = dict(zip(names, [u_hat] if len(names) == 1 else u_hat, strict=True))
         for name, terms in self.equation.evolution.constraints.items():
             spectra[name] = _follow(name, terms, spectra, k, p, jnp)
 
-        def to_points(hat):
-            return jnp.fft.irfftn(hat, s=self.grid.shape, axes=axes)
+        def full(values):
+            return jnp.broadcast_to(values, next(iter(spectra.values())).shape[: -len(axes)] + grid.shape)
 
-        def to_modes(values):
-            return jnp.fft.rfftn(
-                jnp.broadcast_to(values, next(iter(spectra.values())).shape[: -len(axes)] + self.grid.shape), axes=axes
-            )
-
-        values = {name: to_points(hat) for name, hat in spectra.items()}
+        values = {name: modes.points(hat) for name, hat in spectra.items()}
         values |= {name: p[name] for name in self.equation.parameters}
         values |= {name: p[f"field {name}"] for name in self.equation.inputs}
-        values |= {name: jnp.asarray(mesh) for name, mesh in zip(self.grid.names, self.grid.mesh(), strict=True)}
+        values |= {name: jnp.asarray(mesh) for name, mesh in zip(grid.names, grid.mesh(), strict=True)}
 
         def derivative(e, walk):
-            orders = tuple(dict((v.name, n) for v, n in counts(e)).get(name, 0) for name in self.grid.names)
+            orders = tuple(dict((v.name, n) for v, n in counts(e)).get(name, 0) for name in grid.names)
             field = getattr(e.expr, "func", None)
-            hat = spectra[field.__name__] if field is not None and field.__name__ in spectra else to_modes(walk(e.expr))
-            return to_points(hat * _power(k, orders))
+            if field is not None and field.__name__ in spectra:
+                return modes.points(spectra[field.__name__] * _power(k, orders))
+            hat = jnp.fft.rfftn(full(walk(e.expr)), axes=axes)  # a product is not cut before it is differentiated
+            return jnp.fft.irfftn(hat * _power(wavenumbers(grid), orders), s=grid.shape, axes=axes)
 
         tables = [_grouped(terms) for terms in self.equation.evolution.nonlinear]
         products = {product for table in tables for expression in table for _, product in _split(expression, self.equation)}
         shared = len(products - {sympy.Integer(1)}) < sum(len(table) for table in tables)
         transformed: dict[sympy.Expr, Any] = {}
-        one = _constant(self.grid)
+        one = _constant(modes)
 
         def transform(expression):
             if expression not in transformed:
-                transformed[expression] = to_modes(evaluate(expression, values, derivative, jnp))
+                transformed[expression] = modes.modes(full(evaluate(expression, values, derivative, jnp)))
             return transformed[expression]
 
         results = []
@@ -248,11 +250,11 @@ def _split(expression: sympy.Expr, equation: Equation) -> list[tuple[sympy.Expr,
     return [term.as_independent(*changing, as_Add=False) for term in terms]
 
 
-def _constant(grid: Grid) -> np.ndarray:
+def _constant(modes: "Modes") -> np.ndarray:
     """Spectrum of the field that is one everywhere, (*modes)."""
-    modes = np.zeros((*grid.shape[:-1], grid.shape[-1] // 2 + 1))
-    modes[(0,) * modes.ndim] = np.prod(grid.shape)
-    return modes
+    spectrum = np.zeros(modes.shape)
+    spectrum[(0,) * spectrum.ndim] = np.prod(modes.grid.shape)
+    return spectrum
 
 
 @dataclass(frozen=True)
@@ -263,8 +265,6 @@ class Following:
     name: str
 
     def __call__(self, fields: Mapping, grid: Grid) -> np.ndarray:
-        from solvers.spectral import wavenumbers
-
         axes = tuple(range(-grid.dimension, 0))
         spectra = {name: np.fft.rfftn(np.asarray(values, np.float64), axes=axes) for name, values in fields.items()}
         for name, terms in self.equation.evolution.constraints.items():
@@ -319,6 +319,7 @@ def _is_even(equation: Equation) -> bool:
     return True
 
 
+@functools.lru_cache(maxsize=128)
 def dealiasing(equation: Equation) -> float:
     """Fraction of the modes kept: all below Nyquist for linear equations, else 2 / (degree + 1); 2/3 for no polynomials."""
     degree = equation.evolution.degree(equation.unknowns)  # products with what follows from the unknowns count too

@@ -2,9 +2,10 @@
 
 import contextlib
 import importlib.metadata
-import os
 import platform
 import sys
+
+from solvers.threads import cores
 
 PACKAGES = ("sciml-operators", "torch", "jax", "numpy", "scipy")
 
@@ -15,7 +16,7 @@ def environment() -> dict[str, str]:
     >>> sorted(environment())[:2]
     ['cores', 'machine']
     """
-    facts = {"machine": f"{_processor()}, {platform.system()}", "cores": str(_cores()), "python": platform.python_version()}
+    facts = {"machine": f"{_processor()}, {platform.system()}", "cores": str(cores()), "python": platform.python_version()}
     versions = []
     for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -27,11 +28,6 @@ def environment() -> dict[str, str]:
         if torch.cuda.is_available():
             facts["torch"] += f", {torch.cuda.get_device_name(0)}"
     return facts
-
-
-def _cores() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _processor() -> str:

@@ -7,6 +7,7 @@ derivative lowers the order to one.
 
 import functools
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,16 +16,18 @@ import scipy.linalg
 
 from solvers.errors import DataError, SettingError
 from solvers.grid import Grid
+from solvers.modes import Modes
 from solvers.precision import jax
 from solvers.result import Outcome, Result
-from solvers.spectral import dealias_mask, wavenumbers
+from solvers.threads import available
 
 import jax.numpy as jnp  # isort: skip - after solvers.precision, which settles JAX's memory first
 
+BLOCK = 1 << 15  # numbers of a block of samples that are advanced together on a CPU: the arrays of a step then stay in cache
 CONTOUR = 32  # points of the contour integral
 SKEWED = 1e-3  # smallest singular value of unit eigenvectors below which a matrix counts as not diagonalisable
 Symbol = Callable[[tuple, Mapping[str, Any]], Any]
-Nonlinear = Callable[[Any, tuple, Mapping[str, Any]], Any]
+Nonlinear = Callable[[Any, Modes, Mapping[str, Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,11 @@ class ExponentialRK:
     ----------
     grid : periodic box in 1-D to 3-D.
     linear : (k, p) -> symbol of L, broadcastable to (sample, *modes) (systems: (sample, *modes, component), or a matrix per
-        mode (sample, *modes, component, component) where L couples the components). k: wavenumbers per axis in
-        the real-FFT layout; p: parameters, those of one number per sample shaped (sample, 1, ...).
-    nonlinear : (u_hat, k, p) -> spectrum of N(u), written in jax.numpy; u_hat ([component,] sample, *modes), without the modes
-        that `dealias` removes (they are removed from the answer too). Both are hashable: compiled loops are kept by them.
+        mode (sample, *modes, component, component) where L couples the components). k: wavenumbers per axis of the
+        modes that are kept; p: parameters, those of one number per sample shaped (sample, 1, ...).
+    nonlinear : (u_hat, modes, p) -> spectrum of N(u), written in jax.numpy; u_hat ([component,] sample, *modes) holds the modes
+        that `dealias` keeps, and `modes` (see `solvers.modes.Modes`) their wavenumbers modes.k and the transforms
+        modes.points(u_hat), modes.modes(values). Both are hashable: compiled loops are kept by them.
     dt : largest step; each interval between output times is cut into equal steps.
     order : 4 or 2.
     dealias : share of the modes of each axis that is kept.
@@ -82,9 +86,7 @@ class ExponentialRK:
             raise DataError(
                 given=f"times {times}", needed="at least two increasing finite numbers", remedy="Start with the initial time."
             )
-        with jax.enable_x64(self.dtype == "float64"):
-            frames, steps = self._frames(initial, times, self._shaped(parameters or {}, len(initial)))
-        values = np.concatenate([initial[:, None], frames], axis=1)
+        values, steps = self._frames(initial, times, self._shaped(parameters or {}, len(initial)))
         good = np.isfinite(values).reshape(len(values), -1).all(axis=1)
         outcome = np.where(good, int(Outcome.SUCCESS), int(Outcome.BLOW_UP))
         return Result(values, outcome, {"steps": np.full(len(values), steps)})
@@ -98,66 +100,99 @@ class ExponentialRK:
             shaped[name] = value.reshape(-1, *(1,) * self.grid.dimension) if one_each else value
         return shaped
 
-    def _frames(self, initial, times, parameters):
+    def _frames(self, initial, times, parameters) -> tuple[np.ndarray, int]:
+        """Values (sample, time, ...), the initial ones included, and the number of steps."""
         components = initial.ndim == self.grid.dimension + 2
-        k = wavenumbers(self.grid)
+        modes = Modes(self.grid, self.dealias)
         exact = {n: np.asarray(v, np.complex128 if np.iscomplexobj(v) else np.float64) for n, v in parameters.items()}
-        symbol = np.asarray(self.linear(k, exact))
+        symbol = np.asarray(self.linear(modes.k, exact))
         if components and symbol.ndim == self.grid.dimension:  # one symbol for all components
             symbol = symbol[..., None]
         if components and symbol.ndim == self.grid.dimension + 1:  # the same for all samples
             symbol = symbol[None]
         matrix = components and symbol.ndim == self.grid.dimension + 3
         symbol = _once(symbol, self.grid.dimension + components + matrix)
-        run = _compiled(self.grid, self.nonlinear, self.order, self.dealias, components)
-        intervals = np.diff(times)
-        counts = np.maximum(1, np.ceil(intervals / self.dt * (1 - 1e-12)).astype(int))
-        lengths = intervals / counts
-        state, frames, start = jnp.asarray(initial), [], 0
-        first = True
-        while start < len(intervals):  # runs of equal steps share coefficients and one compiled loop
-            stop = start + 1
-            while (
-                stop < len(intervals)
-                and counts[stop] == counts[start]
-                and np.isclose(lengths[stop], lengths[start], rtol=1e-12)
-            ):
-                stop += 1
-            step = float(np.mean(lengths[start:stop]))
-            coefficients = _coefficients(symbol, step, self.order, self.dtype, matrix)
-            if components:
-                front = (0, 1) if matrix else 0
-                back = (-2, -1) if matrix else -1
-                coefficients = {name: jnp.moveaxis(v, back, front) for name, v in coefficients.items()}
-            state, part = run(state, coefficients, parameters, int(counts[start]), stop - start, first)
-            frames.append(np.moveaxis(np.asarray(part), 0, 1))
-            first, start = False, stop
-        return np.concatenate(frames, axis=1), int(counts.sum())
+        run = _compiled(modes, self.nonlinear, self.order, components)
+        blocks = _blocks(len(initial), initial[0].size if len(initial) else 1)
+        values = np.empty((len(initial), len(times), *initial.shape[1:]), self.dtype)
+        values[:, 0] = initial
+        state = [_rows(initial, rows) for rows in blocks]
+        given = [{n: _rows_of(v, rows, len(initial)) for n, v in parameters.items()} for rows in blocks]
+        sampled = symbol.ndim == self.grid.dimension + 1 + components + matrix and len(symbol) == len(initial) > 1
+        with ThreadPoolExecutor(min(available(), len(blocks))) as pool:
+            for start, stop, count, step in _equal_intervals(times, self.dt):
+                coefficients = _coefficients(symbol, step, self.order, self.dtype, matrix)
+                if components:
+                    front, back = ((0, 1), (-2, -1)) if matrix else (0, -1)
+                    coefficients = {name: np.moveaxis(v, back, front) for name, v in coefficients.items()}
+                lead = (2 if matrix else 1) * components  # axes before that of the samples
+
+                def advance(i, start=start, stop=stop, count=count, coefficients=coefficients, lead=lead):
+                    rows, c = blocks[i], coefficients
+                    if sampled:
+                        c = {name: np.take(v, rows, axis=lead) for name, v in coefficients.items()}
+                    with jax.enable_x64(self.dtype == "float64"):
+                        state[i], part = run(state[i], c, given[i], count, stop - start, start == 0)
+                        fresh = len(dict.fromkeys(rows))  # the last block may repeat its last sample
+                        values[rows[:fresh], start + 1 : stop + 1] = np.moveaxis(np.asarray(part), 0, 1)[:fresh]
+
+                list(pool.map(advance, range(len(blocks))))
+        return values, int(sum(count * (stop - start) for start, stop, count, _ in _equal_intervals(times, self.dt)))
+
+
+def _equal_intervals(times: np.ndarray, dt: float) -> list[tuple[int, int, int, float]]:
+    """(first interval, one past the last, steps in each, step) of runs of equal steps, which share coefficients and a loop."""
+    intervals = np.diff(times)
+    counts = np.maximum(1, np.ceil(intervals / dt * (1 - 1e-12)).astype(int))
+    lengths = intervals / counts
+    runs, start = [], 0
+    for i in range(1, len(intervals) + 1):
+        same = i < len(intervals) and counts[i] == counts[start] and np.isclose(lengths[i], lengths[start], rtol=1e-12)
+        if not same:
+            runs.append((start, i, int(counts[start]), float(np.mean(lengths[start:i]))))
+            start = i
+    return runs
+
+
+def _blocks(samples: int, size: int) -> list[np.ndarray]:
+    """Rows of the batch that are solved together: on a CPU at least two blocks, small enough for a cache; elsewhere all.
+
+    The blocks depend on the batch alone, not on the machine's threads, so that the bits do not either. All have the same
+    length (and one compiled loop): the last may repeat its last row.
+    """
+    number = 1 if jax.default_backend() != "cpu" else max(min(2, samples), -(-samples // max(1, BLOCK // size)))
+    length = -(-samples // max(1, number))
+    return [np.minimum(np.arange(i, i + length), samples - 1) for i in range(0, samples, max(1, length))]
+
+
+def _rows(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return values if len(rows) == len(values) else values[rows]
+
+
+def _rows_of(value: np.ndarray, rows: np.ndarray, samples: int) -> np.ndarray:
+    """Rows of a parameter that has one entry per sample; others belong to all."""
+    return value[rows] if value.ndim > 0 and len(value) == samples > 1 else value
 
 
 @functools.lru_cache(maxsize=128)
-def _compiled(grid: Grid, nonlinear: Nonlinear, order: int, dealias: float, components: bool):
+def _compiled(modes: Modes, nonlinear: Nonlinear, order: int, components: bool):
     """The loop over output times, for one kind of equation: (state, coefficients, p, steps, frames) -> (state, fields)."""
-    axes = tuple(range(-grid.dimension, 0))
-    mask_np, k_np = dealias_mask(grid, dealias), wavenumbers(grid)
 
     @functools.partial(jax.jit, static_argnames=("frames", "first"))
     def run(state, coefficients, p, steps, frames, first):
-        real = state.dtype if first else state.real.dtype
-        k, mask = tuple(jnp.asarray(row, real) for row in k_np), jnp.asarray(mask_np, real)
         # Components come first inside: transforms then run over contiguous arrays.
         state = jnp.moveaxis(state, -1, 0) if components and first else state
-        u = jnp.fft.rfftn(state, axes=axes) * mask if first else state
+        u = modes.modes(state) if first else state
 
         def change(v):
-            return nonlinear(v, k, p) * mask
+            return nonlinear(v, modes, p)
 
         advance = _etdrk4 if order == 4 else _etdrk2
         apply = _matrix_times if coefficients["whole"].ndim > u.ndim else _times
 
         def frame(v, _):
             v = jax.lax.fori_loop(0, steps, lambda _, w: advance(w, change, coefficients, apply), v)
-            values = jnp.fft.irfftn(v, s=grid.shape, axes=axes)
+            values = modes.points(v)
             return v, jnp.moveaxis(values, 0, -1) if components else values
 
         return jax.lax.scan(frame, u, None, length=frames)
@@ -195,7 +230,7 @@ def _coefficients(symbol: np.ndarray, dt: float, order: int, dtype: str, matrix:
     """exp(z), exp(z/2) and the phi-combinations of a scheme, z = L dt; of matrices per mode where L couples components."""
     out = _of_matrices(symbol * dt, dt, order) if matrix else _of_numbers(np.asarray(symbol) * dt, dt, order)
     single = {np.dtype(np.float64): np.float32, np.dtype(np.complex128): np.complex64}
-    return {name: jnp.asarray(v if dtype == "float64" else v.astype(single[v.dtype])) for name, v in out.items()}
+    return {name: v if dtype == "float64" else v.astype(single[v.dtype]) for name, v in out.items()}
 
 
 def _of_numbers(z: np.ndarray, dt: float, order: int) -> dict[str, np.ndarray]:

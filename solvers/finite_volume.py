@@ -13,7 +13,6 @@ rejected and halved; if twelve halvings do not help the sample ends as NOT_PHYSI
 
 import functools
 import itertools
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from solvers.precision import in_float64, jax
 from solvers.projection import check_times
 from solvers.reconstruction import cut, limited_slopes, settled, weno5_faces
 from solvers.result import Outcome, Result
+from solvers.threads import available
 
 import jax.numpy as jnp  # isort: skip - after solvers.precision, which settles JAX's memory first
 
@@ -190,15 +190,11 @@ def _compiled(solver: FiniteVolume):
             return follow(states[i], times, {name: value[i] for name, value in parameters.items()})
 
         first = [alone(0)]  # compiles
-        with ThreadPoolExecutor(_cores()) as pool:
+        with ThreadPoolExecutor(available()) as pool:
             parts = first + list(pool.map(alone, range(1, len(states))))
         return [np.stack(column) for column in zip(*parts, strict=True)]
 
     return start, run
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Scheme:

@@ -18,6 +18,7 @@ from solvers.elliptic import check_samples
 from solvers.errors import DataError, GridError, SettingError
 from solvers.exponential import ExponentialRK
 from solvers.grid import Grid
+from solvers.modes import Modes
 from solvers.result import Result
 from solvers.spectral import wavenumbers
 
@@ -75,13 +76,13 @@ class VorticityNavierStokes:
                     needed=f"finite values of shape {self.grid.shape}",
                     remedy="Evaluate it on this grid, or pass a function of (x, y).",
                 )
-            p["forcing"] = np.fft.rfft2(np.broadcast_to(f, self.grid.shape))[None]
+            spectrum = np.fft.rfft2(np.broadcast_to(f, self.grid.shape))
+            p["forcing"] = Modes(self.grid, self.dealias).cut(spectrum)[None]
             if self.dtype == "float32":
                 p["forcing"] = p["forcing"].astype(np.complex64)
         return self._stepper().solve(vorticity, times, p)
 
     def _stepper(self) -> ExponentialRK:
-        convection = Convection(self.grid)
         return ExponentialRK(self.grid, viscosity, convection, self.dt, self.order, self.dealias, self.dtype)
 
 
@@ -99,7 +100,7 @@ def _viscosities(parameters: Mapping[str, Any], samples: int) -> np.ndarray:
 def velocity(vorticity: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     """(u, v) of a vorticity (..., x, y), without mean flow."""
     kx, ky = wavenumbers(grid)
-    stream = scipy.fft.rfft2(vorticity) * _inverse_laplacian(grid)
+    stream = scipy.fft.rfft2(vorticity) * _inverse_laplacian(kx, ky)
     return tuple(scipy.fft.irfft2(factor * stream, s=grid.shape) for factor in (1j * ky, -1j * kx))  # type: ignore[return-value]
 
 
@@ -108,24 +109,17 @@ def viscosity(k: tuple, p: Mapping[str, Any]):
     return -p["nu"] * (k[0] ** 2 + k[1] ** 2) - p["drag"]
 
 
-@dataclass(frozen=True)
-class Convection:
+def convection(w_hat, modes: Modes, p: Mapping[str, Any]):
     """Spectrum of -u . grad w + f."""
-
-    grid: Grid
-
-    def __call__(self, w_hat, k: tuple, p: Mapping[str, Any]):
-        kx, ky = k
-        shape = self.grid.shape
-        stream = w_hat * jnp.asarray(_inverse_laplacian(self.grid), kx.dtype)
-        # Both components in one batched transform.
-        u, v = jnp.fft.irfft2(jnp.stack([1j * ky * stream, -1j * kx * stream]), s=shape)
-        cross, difference = jnp.fft.rfft2(jnp.stack([u * v, (u - v) * (u + v)]))
-        change = (kx**2 - ky**2) * cross - kx * ky * difference
-        return change + p["forcing"] if "forcing" in p else change
+    kx, ky = modes.k
+    stream = w_hat * _inverse_laplacian(kx, ky)
+    # Both components in one batched transform.
+    u, v = modes.points(jnp.stack([1j * ky * stream, -1j * kx * stream]))
+    cross, difference = modes.modes(jnp.stack([u * v, (u - v) * (u + v)]))
+    change = (kx**2 - ky**2) * cross - kx * ky * difference
+    return change + p["forcing"] if "forcing" in p else change
 
 
-def _inverse_laplacian(grid: Grid) -> np.ndarray:
-    kx, ky = wavenumbers(grid)
+def _inverse_laplacian(kx: np.ndarray, ky: np.ndarray) -> np.ndarray:
     squares = kx**2 + ky**2
     return np.divide(1.0, squares, out=np.zeros_like(squares), where=squares > 0)

@@ -11,7 +11,6 @@ coefficients, SIAM J. Sci. Stat. Comput. 2 (1981); Dendy, Black box multigrid, J
 """
 
 import functools
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from solvers.elliptic import apply_faces, backward, check_samples, eigenvalues, 
 from solvers.errors import DataError, SettingError
 from solvers.grid import Grid
 from solvers.result import Outcome, Result
+from solvers.threads import available
 
 METHODS = ("auto", "dst-pcg", "mg-pcg", "multigrid")
 HIGH_CONTRAST = 60.0  # above it a V-cycle beats the fast transform
@@ -87,7 +87,7 @@ class Diffusion:
                     needed="mean zero",
                     remedy="Subtract the mean.",
                 )
-        with ThreadPoolExecutor(self.threads or os.cpu_count() or 1) as pool:
+        with ThreadPoolExecutor(self.threads or available()) as pool:
             solved = list(pool.map(self._solve_one, a, f))
         values, iterations, residuals = (np.array(column) for column in zip(*solved, strict=True))
         outcome = np.where(residuals <= self.tolerance, int(Outcome.SUCCESS), int(Outcome.NOT_CONVERGED))
