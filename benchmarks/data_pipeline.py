@@ -7,7 +7,7 @@
 loader  : random minibatches out of a file in the page cache, uncompressed and gzip 4, as `fit` reads them.
 memory  : peak resident memory while Poisson's equation on 1024 x 1024 points is generated, uninterrupted, and killed with
           SIGKILL in the middle and resumed; the checksums of both.
-workers : samples per second of some families with one and two spawned processes, and with Dask.
+workers : samples per second of some families on one core, with two spawned processes, and with two workers of Dask.
 """
 
 import argparse
@@ -149,38 +149,47 @@ def memory(gigabytes: float, folder: Path, shards: bool) -> dict:
 
 
 def workers(folder: Path) -> dict:
-    """Samples per second, compiling and starting included, and without the first chunk of each process."""
+    """Samples per second once every process has compiled, and the seconds until then."""
     rows = []
-    for name, resolution, n in (("darcy", 64, 256), ("burgers", 256, 512), ("navier_stokes", 64, 32)):
+    for name, resolution, n in (("darcy", 64, 256), ("burgers", 256, 4096), ("navier_stokes", 64, 64)):
         row: dict = {"problem": name, "resolution": resolution, "samples": n}
-        for count in (1, 2):
-            path = folder / f"{name}-{count}.h5"
-            command = [sys.executable, "-c", RATE, name, str(resolution), str(n), str(count), str(path)]
-            timed = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            row |= {f"per_second_{count}": n / timed["seconds"], f"start_seconds_{count}": timed["start"]}
+        paths = {engine: folder / f"{name}-{engine}.h5" for engine in ("1", "2", "dask")}
+        (folder / "rate.py").write_text(RATE)
+        for engine, path in paths.items():
+            command = [sys.executable, str(folder / "rate.py"), name, str(resolution), str(n), engine, str(path)]
+            timed = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+            row |= {f"per_second_{engine}": n / timed["seconds"], f"start_seconds_{engine}": timed["start"]}
         row["speedup"] = row["per_second_2"] / row["per_second_1"]
-        row["same_bytes"] = (folder / f"{name}-1.h5").read_bytes() == (folder / f"{name}-2.h5").read_bytes()
+        row["same_bytes"] = len({path.read_bytes() for path in paths.values()}) == 1
         rows.append(row)
     return {"rows": rows, "cores": os.cpu_count()}
 
 
 RATE = """
-import json, sys, time, pdes
+import json, os, sys, time
+os.environ["OMP_NUM_THREADS"] = "1"  # one process is one core, however many there are
+os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+import pdes
 from pdes.executors import Processes, run
 from pdes.job import Job
+
+def cluster():
+    from distributed import Client, LocalCluster
+    return Client(LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None))
+
 if __name__ == "__main__":
-    name, resolution, n, count, path = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
+    name, resolution, n, kind, path = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], sys.argv[5]
     job = Job.of(pdes.get(name), resolution, 2031)
-    engine = 1 if count == 1 else Processes(count)
     begun = time.perf_counter()
-    list(run(job, list(range(10**6, 10**6 + 2 * count)), engine))  # compiles in every process
+    engine = 1 if kind == "1" else Processes(2) if kind == "2" else cluster()
+    list(run(job, list(range(10**6, 10**6 + 4)), engine))  # compiles in every process
     start = time.perf_counter() - begun
     begun = time.perf_counter()
     list(run(job, list(range(job.count(n))), engine))
     seconds = time.perf_counter() - begun
-    if count > 1: engine.close()
-    pdes.generate(name, n, resolution, seed=2031, path=path, workers=count, progress=False)
-    print(json.dumps({"start": start, "seconds": seconds}))
+    pdes.generate(name, n, resolution, seed=2031, path=path, workers=engine if kind == "dask" else int(kind), progress=False)
+    if kind != "1": engine.close()
+    print(json.dumps({"start": start, "seconds": seconds}), flush=True)
 """
 
 
