@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 
 import numpy as np
@@ -79,12 +80,14 @@ class Processes:
 def _on_dask(job: Job, chunks: list[int], client) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
     from dask.distributed import as_completed
 
-    shared = client.scatter(job, broadcast=True)
+    # Keys of this call alone: those of an earlier call with the same job may be on their way out of the cluster.
+    call = uuid.uuid4().hex
+    shared = client.scatter(job, broadcast=True, hash=False)
     waiting = list(reversed(chunks))
 
     def submit():
         chunk = waiting.pop()
-        future = client.submit(_compute, shared, chunk, key=f"{job.digest()}-{chunk}", pure=False)
+        future = client.submit(_compute, shared, chunk, key=f"{call}-{chunk}", pure=False)
         running[future] = chunk
         return future
 

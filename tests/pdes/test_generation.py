@@ -343,6 +343,8 @@ if __name__ == "__main__":
         assert len(client.scheduler_info()["workers"]) == 3
         pdes.generate("poisson_periodic", 40, path=folder + "/cluster.h5", workers=client, **options)
         pdes.generate("poisson_periodic", 80, path=folder + "/shards", workers=client, shard_size=32, **options)
+        for _ in range(5):  # the same job at once again: nothing of the earlier calls is mistaken for it
+            pdes.generate("poisson_periodic", 40, workers=client, **options)
 """
 
 
