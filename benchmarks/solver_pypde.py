@@ -21,6 +21,7 @@ import pdes
 from benchmarks.record import record
 from pdes.semilinear import Semilinear
 from solvers.grid import Grid
+from solvers.spectral import resample
 
 
 @dataclass(frozen=True)
@@ -139,18 +140,19 @@ def solve_theirs(case: Case, n: int) -> tuple[dict, tuple, float]:
 
 
 def at_points(fields: dict, grid: Grid, points: Sequence[np.ndarray]) -> dict:
-    """A periodic solution of many modes, by its Fourier series at the centres of a coarser grid's cells."""
+    """A periodic solution of many modes, by its Fourier series at the points of another grid of the same box."""
     shifts = [p.flat[0] - axis.start for p, axis in zip(points, grid.axes, strict=True)]
     sizes = points[0].shape
+    many = tuple(b * -(-a // b) for a, b in zip(grid.shape, sizes, strict=True))  # a multiple of their points
     out = {}
     for name, values in fields.items():
-        spectrum = np.fft.fftn(values)
+        spectrum = np.fft.fftn(resample(values, grid, many))
         for axis, shift in zip(range(grid.dimension), shifts, strict=True):
-            n = grid.shape[axis]
+            n = many[axis]
             k = 2j * np.pi * np.fft.fftfreq(n, 1 / n) / grid.lengths[axis]
             spectrum = spectrum * np.exp(k * shift).reshape([-1 if i == axis else 1 for i in range(grid.dimension)])
         fine = np.fft.ifftn(spectrum).real
-        out[name] = fine[tuple(slice(None, None, a // b) for a, b in zip(grid.shape, sizes, strict=True))]
+        out[name] = fine[tuple(slice(None, None, a // b) for a, b in zip(many, sizes, strict=True))]
     return out
 
 
@@ -165,38 +167,24 @@ def measure(case: Case) -> list[dict]:
     reference, fine = None, None
     if case.exact is None:
         reference, fine, _ = solve_ours(case, *case.fine)
-    rows = []
-    for n, dt in case.ours:
-        found, grid, seconds = solve_ours(case, n, dt)
-        exact = case.exact(*grid.mesh()) if case.exact else at_points(reference, fine, grid.mesh())  # pyright: ignore[reportArgumentType]
-        rows.append(
-            {"case": case.name, "by": "ours", "points": n, "step": dt, "seconds": seconds, "error": error(found, exact)}
-        )
-    for n in case.theirs:
-        found, points, seconds = solve_theirs(case, n)
-        if case.exact:
+
+    def row(by: str, n: int, step: float | None, found: dict, points: Sequence[np.ndarray], seconds: float) -> dict:
+        if case.exact is not None:
             exact = case.exact(*points)
         else:
             assert reference is not None
             assert fine is not None
-            whole = {k: _more(v, n * -(-fine.shape[0] // n)) for k, v in reference.items()}
-            exact = at_points(whole, fine.with_shape(next(iter(whole.values())).shape), points)
-        rows.append(
-            {"case": case.name, "by": "py-pde", "points": n, "step": None, "seconds": seconds, "error": error(found, exact)}
-        )
+            exact = at_points(reference, fine, points)
+        return {"case": case.name, "by": by, "points": n, "step": step, "seconds": seconds, "error": error(found, exact)}
+
+    rows = []
+    for n, dt in case.ours:
+        found, grid, seconds = solve_ours(case, n, dt)
+        rows.append(row("ours", n, dt, found, grid.mesh(), seconds))
+    for n in case.theirs:
+        found, points, seconds = solve_theirs(case, n)
+        rows.append(row("py-pde", n, None, found, points, seconds))
     return rows
-
-
-def _more(values: np.ndarray, n: int) -> np.ndarray:
-    """The same Fourier series on n points per axis, n at least as many."""
-    for axis, size in enumerate(values.shape):
-        if n > size:
-            spectrum = np.fft.fftshift(np.fft.fft(values, axis=axis), axes=axis)
-            room = [(0, 0)] * values.ndim
-            room[axis] = ((n - size + size % 2) // 2, n - size - (n - size + size % 2) // 2)
-            spectrum = np.fft.ifftshift(np.pad(spectrum, room), axes=axis)
-            values = np.fft.ifft(spectrum, axis=axis).real * (n / size)
-    return values
 
 
 def main(arguments: Sequence[str] | None = None) -> list[dict]:
