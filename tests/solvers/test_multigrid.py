@@ -176,6 +176,15 @@ def test_too_few_iterations_are_said():
     assert result.stats["residual"][0] > 1e-10
 
 
+@pytest.mark.parametrize("method", ["mg-pcg", "dst-pcg"])
+def test_a_tolerance_below_rounding_ends_soon_and_is_said(method):
+    grid = Grid.box("cell", 32, dimension=2, boundary="dirichlet")
+    result = Diffusion(grid, tolerance=1e-17, method=method).solve(two_phase(32, 10, 2)[None])
+    assert result.outcome[0] == Outcome.NOT_CONVERGED
+    assert result.stats["iterations"][0] < 190
+    assert result.stats["residual"][0] < 1e-12
+
+
 def test_zero_source_gives_zero():
     grid = Grid.box("cell", 8, dimension=2, boundary="dirichlet")
     assert not Diffusion(grid).solve(np.ones((2, 8, 8)), 0.0).values.any()
