@@ -151,7 +151,7 @@ def memory(gigabytes: float, folder: Path, shards: bool) -> dict:
 def workers(folder: Path) -> dict:
     """Samples per second once every process has compiled, and the seconds until then."""
     rows = []
-    for name, resolution, n in (("darcy", 64, 256), ("burgers", 256, 4096), ("kuramoto_sivashinsky", 128, 2048)):
+    for name, resolution, n in (("darcy", 64, 128), ("burgers", 256, 1024), ("kdv", 256, 512)):
         row: dict = {"problem": name, "resolution": resolution, "samples": n}
         paths = {engine: folder / f"{name}-{engine}.h5" for engine in ("1", "2", "dask")}
         (folder / "rate.py").write_text(RATE)

@@ -2,8 +2,8 @@
 
     python -m benchmarks.solver_pypde
 
-py-pde takes second-order differences in space and an adaptive explicit Runge-Kutta method, compiled by numba; the time of a run
-of one step, which is compilation, is subtracted. We take Fourier modes and ETDRK4. Errors are against the exact solution
+py-pde takes second-order differences in space and an adaptive explicit Runge-Kutta method, compiled by numba (outside the clock,
+as ours). We take Fourier modes and ETDRK4. Errors are against the exact solution
 (Burgers) or a fine run of ours (the others), in float64, one trajectory at a time. What counts is the time to an error.
 """
 
@@ -81,7 +81,7 @@ CASES = (
         lambda x: {"u": np.cos(2 * np.pi * x / 16) + 0.5 * np.sin(2 * np.pi * x * 3 / 64)},
         None,
         ((96, 0.2), (128, 0.1)),
-        (96, 192),
+        (96, 192, 384),
         (384, 0.01),
     ),
     Case(
@@ -94,7 +94,7 @@ CASES = (
         humps,
         None,
         ((64, 2.0), (96, 1.0)),
-        (64, 128),
+        (64, 128, 256),
         (256, 0.5),
         2,
     ),
@@ -118,25 +118,24 @@ def solve_ours(case: Case, n: int, dt: float) -> tuple[dict, Grid, float]:
 
 
 def solve_theirs(case: Case, n: int) -> tuple[dict, tuple, float]:
-    """The same by py-pde, on its cell centres; compilation is outside the clock."""
+    """The same by py-pde, on its cell centres: its compiled stepper, best of four; compilation is outside the clock."""
     from pde import PDE, CartesianGrid, FieldCollection, ScalarField  # pyright: ignore[reportMissingImports]
+    from pde.solvers import RungeKuttaSolver  # pyright: ignore[reportMissingImports]
 
     grid = CartesianGrid([case.domain] * case.dimension, n, periodic=True)
     points = np.moveaxis(grid.cell_coords, -1, 0)
     fields = FieldCollection([ScalarField(grid, data) for data in case.start(*points).values()])
-    equation = PDE(case.rates, consts=case.parameters)
     state: Any = fields if len(fields) > 1 else fields[0]
-    run = lambda end: equation.solve(  # noqa: E731
-        state, t_range=end, dt=1e-6, solver="runge-kutta", adaptive=True, tolerance=1e-6, tracker=None, backend="numba"
-    )
-    run(1e-6)
-    before = time.perf_counter()
-    run(1e-6)  # one step, and what each run compiles anew
-    between = time.perf_counter()
-    found: Any = run(case.end)
-    seconds = (time.perf_counter() - between) - (between - before)
+    solver = RungeKuttaSolver(PDE(case.rates, consts=case.parameters), backend="numba", adaptive=True, tolerance=1e-6)
+    advance = solver.make_stepper(state, dt=1e-6)
+    best, found = np.inf, state
+    for _ in range(4):
+        found = state.copy()
+        before = time.perf_counter()
+        advance(found, 0.0, case.end)
+        best = min(best, time.perf_counter() - before)
     parts = list(found) if len(fields) > 1 else [found]
-    return {name: part.data for name, part in zip(case.rates, parts, strict=True)}, tuple(points), max(seconds, 0.0)
+    return {name: part.data for name, part in zip(case.rates, parts, strict=True)}, tuple(points), best
 
 
 def at_points(fields: dict, grid: Grid, points: Sequence[np.ndarray]) -> dict:
