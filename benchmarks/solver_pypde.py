@@ -2,8 +2,8 @@
 
     python -m benchmarks.solver_pypde
 
-py-pde takes second-order differences in space and an adaptive explicit Runge-Kutta method, compiled by numba (outside the clock,
-as ours). We take Fourier modes and ETDRK4. Errors are against the exact solution
+py-pde takes second-order differences in space and an adaptive explicit Runge-Kutta method, compiled by numba;
+compilation is outside the clock, as ours is. We take Fourier modes and ETDRK4. Errors are against the exact solution
 (Burgers) or a fine run of ours (the others), in float64, one trajectory at a time. What counts is the time to an error.
 """
 
