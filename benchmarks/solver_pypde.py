@@ -93,8 +93,8 @@ CASES = (
         200.0,
         humps,
         None,
-        ((64, 2.0), (96, 1.0)),
-        (64, 128, 256),
+        ((64, 2.0), (128, 2.0)),
+        (64, 128),
         (256, 0.5),
         2,
     ),
@@ -128,13 +128,14 @@ def solve_theirs(case: Case, n: int) -> tuple[dict, tuple, float]:
     state: Any = fields if len(fields) > 1 else fields[0]
     solver = RungeKuttaSolver(PDE(case.rates, consts=case.parameters), backend="numba", adaptive=True, tolerance=1e-6)
     advance = solver.make_stepper(state, dt=1e-6)
-    best, found = np.inf, state
+    best, first = np.inf, None
     for _ in range(4):
         found = state.copy()
         before = time.perf_counter()
         advance(found, 0.0, case.end)
         best = min(best, time.perf_counter() - before)
-    parts = list(found) if len(fields) > 1 else [found]
+        first = found if first is None else first  # later runs begin with the step that an earlier one ended with
+    parts: Any = list(first) if len(fields) > 1 else [first]  # pyright: ignore[reportArgumentType]
     return {name: part.data for name, part in zip(case.rates, parts, strict=True)}, tuple(points), best
 
 
