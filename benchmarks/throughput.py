@@ -99,6 +99,15 @@ def gray_scott(workers: int) -> dict:
     return timed(problem, 4, 128, workers, share=4.0)
 
 
+@case("sod", "Shock tubes near Sod's, WENO5 and HLLC, 1,000 at 1,024 cells, t = 0.2", 300.0)
+def sod(workers: int) -> dict:
+    from pdes.random_states import gas_pieces
+
+    near = [((0.9, 1.1), (-0.05, 0.05), (0.9, 1.1)), ((0.11, 0.14), (-0.05, 0.05), (0.09, 0.11))]  # Sod's states within 10 %
+    problem = pdes.get("euler_riemann").replace(initial=gas_pieces("tube", *near), frames=2, refine=1, measure_every=10**6)
+    return timed(problem, 200, 1024, workers, share=0.2)
+
+
 def run_alone(name: str, workers: int) -> dict:
     """One case in a fresh process, with its peak of resident memory."""
     words = [sys.executable, "-m", "benchmarks.throughput", "--child", name, "--workers", str(workers)]

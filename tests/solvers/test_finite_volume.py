@@ -166,7 +166,10 @@ def test_rates_on_sod(scheme, flux):
     assert errors[-1] < 3e-3
 
 
-@pytest.mark.parametrize(("left", "right", "g", "until", "bound"), [(2.0, 1.0, 1.0, 0.25, 3e-3), (1.0, 0.0, 9.81, 0.06, 4e-3)])
+@pytest.mark.parametrize(
+    ("left", "right", "g", "until", "bound"),
+    [(2.0, 1.0, 1.0, 0.25, 3e-3), (1.0, 0.1, 9.81, 0.1, 2e-3), (1.0, 0.0, 9.81, 0.06, 4e-3)],
+)
 @pytest.mark.parametrize("scheme", ["weno5", "mc"])
 def test_dam_breaks_onto_water_and_onto_a_dry_bed(left, right, g, until, bound, scheme):
     grid = Grid.box("cell", 400, start=-0.5, stop=0.5, boundary="outflow")
