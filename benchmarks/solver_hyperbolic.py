@@ -27,6 +27,7 @@ from solvers.conservation_laws import Euler, ShallowWater, System
 from solvers.files import write_bytes
 from solvers.finite_volume import FiniteVolume
 from solvers.grid import Axis, Grid
+from solvers.result import Result
 from solvers.riemann import gas_fan, gas_star, water_fan, water_star
 
 PAGE = Path(__file__).parents[1] / "docs" / "verification_hyperbolic.md"
@@ -40,7 +41,7 @@ class Tube:
     """Two states that meet at x = 0 on [-1/2, 1/2].
 
     left, right : density (or depth), velocity, pressure of a gas.   until : time of the comparison.
-    printed : published digits of the state between the waves.   g : gravity of water; None for a gas of gamma 1.4.
+    printed : published digits of the state between the waves.   g : gravity of water; None for a gas of this gamma.
     """
 
     left: tuple[float, ...]
@@ -48,19 +49,35 @@ class Tube:
     until: float
     printed: dict[str, str]
     g: float | None = None
+    gamma: float = 1.4
 
     @property
     def system(self) -> System:
-        return Euler() if self.g is None else ShallowWater(g=self.g)
+        return Euler(self.gamma) if self.g is None else ShallowWater(g=self.g)
 
     def fan(self, speeds: np.ndarray) -> np.ndarray:
         """Exact state at x / t."""
-        return gas_fan(self.left, self.right, speeds) if self.g is None else water_fan(self.left, self.right, speeds, self.g)
+        if self.g is not None:
+            return water_fan(self.left, self.right, speeds, self.g)
+        return gas_fan(self.left, self.right, speeds, self.gamma)
+
+    def exact(self, n: int) -> np.ndarray:
+        """Averages of the conserved quantities over n cells at the end, (n, component)."""
+        fine = (np.arange(_POINTS * n) + 0.5) / (_POINTS * n) - 0.5
+        states = conserved(self.system, self.fan(fine / self.until))
+        return states.reshape(n, _POINTS, -1).mean(1)
+
+    def solve(self, n: int, scheme: str, times: Sequence[float] | None = None) -> Result:
+        """Finite volumes on n cells, at the end unless told otherwise."""
+        grid = Grid.box("cell", n, start=-0.5, stop=0.5, boundary="outflow")
+        states = conserved(self.system, np.array([self.left, self.right], np.float64))
+        start = np.where((grid.coordinates()[0] < 0)[:, None], *states)
+        return FiniteVolume(self.system, grid, scheme).solve(start[None], np.array(times or [0.0, self.until]))
 
     def star(self) -> dict[str, float]:
         """What `printed` lists, from our exact solvers."""
         if self.g is None:
-            s = gas_star(self.left, self.right)
+            s = gas_star(self.left, self.right, self.gamma)
             shock = float(s.density_right * s.velocity / (s.density_right - self.right[0])) if "shock" in self.printed else None
             values = {"p*": s.pressure, "u*": s.velocity, "ρ*L": s.density_left, "ρ*R": s.density_right, "shock": shock}
         else:
@@ -117,14 +134,10 @@ def rate_rows(sizes: Sequence[int]) -> list[dict]:
         for scheme in SCHEMES:
             errors, lost, least, steps, rejected = [], [], [], [], []
             for n in sizes:
-                grid = Grid.box("cell", n, start=-0.5, stop=0.5, boundary="outflow")
-                x, system = grid.coordinates()[0], tube.system
-                states = [_conserved(system, side) for side in (tube.left, tube.right)]
-                start = np.where((x < 0)[:, None], *states)
-                result = FiniteVolume(system, grid, scheme).solve(start[None], np.array([0.0, tube.until / 2, tube.until]))
-                _, halfway, found = result.values_or_raise()[0]
-                exact = _exact(tube, n, tube.until)
-                errors.append(float(np.abs(found[:, 0] - exact).sum() / np.abs(exact).sum()))
+                result, system = tube.solve(n, scheme, [0.0, tube.until / 2, tube.until]), tube.system
+                start, halfway, found = result.values_or_raise()[0]
+                exact = tube.exact(n)
+                errors.append(float(np.abs(found - exact)[:, 0].sum() / np.abs(exact)[:, 0].sum()))
                 # Nothing has reached the ends at half the time: what passes them is known.
                 passed = tube.until / 2 * (_flux(system, tube.left) - _flux(system, tube.right))
                 size = np.abs(start).mean(0).max() + np.abs(passed).max()
@@ -139,14 +152,9 @@ def rate_rows(sizes: Sequence[int]) -> list[dict]:
     return rows
 
 
-def _exact(tube: Tube, n: int, t: float) -> np.ndarray:
-    """Averages of the density (or depth) over n cells."""
-    fine = (np.arange(_POINTS * n) + 0.5) / (_POINTS * n) - 0.5
-    return tube.fan(fine / t)[:, 0].reshape(n, _POINTS).mean(1)
-
-
-def _conserved(system: System, w: Sequence[float]) -> np.ndarray:
-    return np.array([float(q) for q in system.conserved(tuple(np.float64(v) for v in w), {})])
+def conserved(system: System, w: np.ndarray) -> np.ndarray:
+    """Conserved quantities of primitive ones, (..., component)."""
+    return np.stack([np.asarray(q) for q in system.conserved(tuple(np.moveaxis(w, -1, 0)), {})], axis=-1)
 
 
 def _flux(system: System, w: Sequence[float]) -> np.ndarray:
@@ -257,9 +265,9 @@ def sod_ours(n: int, scheme: str, rows: int = 0) -> dict:
     axes = (line, Axis("y", rows, 0.0, rows / n, "cell", ("wall", "wall"))) if rows else (line,)
     grid = Grid(axes)
     x = grid.mesh()[0]
-    states = [(w[0], w[1], 0.0, w[2]) if rows else w for w in (tube.left, tube.right)]
+    states = np.array([(w[0], w[1], 0.0, w[2]) if rows else w for w in (tube.left, tube.right)], np.float64)
     system = Euler(axes=grid.dimension)
-    start = np.where((x < 0.5)[..., None], *(_conserved(system, w) for w in states))
+    start = np.where((x < 0.5)[..., None], *conserved(system, states))
     solver = FiniteVolume(system, grid, scheme)
     result, seconds = timed(lambda: solver.solve(start[None], np.array([0.0, tube.until])))
     density = result.values_or_raise()[0, 1, ..., 0]
@@ -290,7 +298,7 @@ def sod_theirs(n: int, rows: int) -> dict:
 
 
 def _speed_row(by: str, cells: tuple[int, int], density: np.ndarray, steps: int, seconds: float) -> dict:
-    exact = _exact(TUBES["Sod"], cells[0], 0.2)
+    exact = TUBES["Sod"].exact(cells[0])[:, 0]
     error = float(np.abs(density - exact).sum() / exact.sum())
     rate = cells[0] * cells[1] * steps / seconds
     return {"by": by, "cells": cells, "error": error, "steps": steps, "seconds": seconds, "cell_steps_per_second": rate}

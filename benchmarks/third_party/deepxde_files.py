@@ -1,71 +1,30 @@
-"""Our solvers and residuals against fields that others computed with other codes.
+"""DeepXDE 1.15.0, `examples/dataset/` of its source package: Burgers, Allen-Cahn, Lorenz, and the wake of a cylinder.
 
-    python -m benchmarks.third_party [--folder FOLDER]
-
-DeepXDE's source package (LGPL-2.1; fetched by pip, checked by SHA-256, nothing of it is kept here) holds Burgers' equation,
-Allen-Cahn, Lorenz' system, and the wake of a cylinder at Reynolds number 100 by Nektar++.
+Burgers' equation and Allen-Cahn's by spectral codes, Lorenz' system, and the wake at Reynolds number 100 by Nektar++.
 """
 
-import argparse
-import hashlib
-import subprocess
-import sys
-import tarfile
-import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 import pdes
-from benchmarks.record import record
+from benchmarks.third_party.fetching import Source
 from pdes.semilinear import Semilinear
-from solvers.errors import DataError
 from solvers.grid import Axis, Grid
 
-PACKAGE = "deepxde==1.15.0"
-FILES = {
+_FILES = {
     "Allen_Cahn.mat": "f9175685675685ab",
     "Burgers.npz": "e9d57a5824cd54b8",
     "Lorenz.npz": "23506765d3cc74ee",
     "cylinder_nektar_wake.mat": "99d9e1f9da7d2dff",
 }
-
-
-def fetch(folder: str | Path) -> Path:
-    """Put the four files into `folder`, by pip, unless they are there.
-
-    Raises
-    ------
-    DataError : pip cannot get the package, or a file is not the expected one.
-    """
-    folder = Path(folder)
-    if not all((folder / name).exists() for name in FILES):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory() as temporary:
-            options = ["-q", "--no-deps", "--no-binary", ":all:", "-d", temporary]
-            call = [sys.executable, "-m", "pip", "download", *options, PACKAGE]
-            found = subprocess.run(call, capture_output=True, text=True, check=False)
-            archives = list(Path(temporary).glob("*.tar.gz"))
-            if found.returncode or not archives:
-                raise DataError(
-                    given=f"pip, which did not get {PACKAGE} ({found.stderr.strip().splitlines()[-1:]})",
-                    needed="a package index",
-                    remedy="Go online, or pass --folder with the files.",
-                )
-            with tarfile.open(archives[0]) as archive:
-                for member in archive.getmembers():
-                    name = Path(member.name).name
-                    stream = archive.extractfile(member) if name in FILES and "dataset" in member.name else None
-                    if stream is not None:
-                        (folder / name).write_bytes(stream.read())
-    for name, expected in FILES.items():
-        digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-        if not digest.startswith(expected):
-            raise DataError(given=f"{name} with SHA-256 {digest[:16]}", needed=expected, remedy="Fetch it again.")
-    return folder
+SOURCE = Source(
+    "deepxde==1.15.0",
+    "LGPL-2.1",
+    built=False,
+    archive="2c0e8ad01b612b9c",
+    files={name: (f"dataset/{name}", digits) for name, digits in _FILES.items()},
+)
 
 
 def burgers(folder: Path) -> dict:
@@ -178,25 +137,3 @@ def _relative(a: np.ndarray, b: np.ndarray) -> float:
 
 
 CASES = {"burgers": burgers, "allen_cahn": allen_cahn, "lorenz": lorenz, "cylinder": cylinder}
-
-
-def main(arguments: Sequence[str] | None = None) -> dict:
-    """Compare, print, store; returns what was stored."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--folder", default=str(Path(tempfile.gettempdir()) / "sciml-third-party"), help="where the files lie")
-    parser.add_argument("--name", default="third_party", help="name of the results file")
-    options = parser.parse_args(arguments)
-    folder = fetch(options.folder)
-    rows = [case(folder) for case in CASES.values()]
-    table = Table("case", "relative L2", "bound", "more")
-    for row in rows:
-        more = ", ".join(f"{k}: {v:.3g}" for k, v in row.items() if k not in ("case", "error", "bound"))
-        table.add_row(row["case"], f"{row['error']:.2e}", f"{row['bound']:.0e}", more)
-    Console().print(table)
-    payload = {"package": PACKAGE, "rows": rows}
-    record(options.name, payload)
-    return payload
-
-
-if __name__ == "__main__":
-    main()
