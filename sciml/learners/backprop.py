@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from sciml import distributed, storage
+from sciml.learners.groups import EVERY, after_update, parameter_groups
 from sciml.learners.schedule import learning_rate
 from sciml.losses import as_loss
 from sciml.normalize import Normaliser, fit_normalisers
@@ -151,16 +152,15 @@ class Backprop(Learner):
         self.dtype = torch.float64 if training.precision == "float64" else torch.float32
         module = operator.module.to(self.device)
         self.module = module.double() if training.precision == "float64" else module.float() if _has_double(module) else module
-        decayed = [p for p in self.module.parameters() if p.requires_grad and p.ndim >= 2]
-        plain = [p for p in self.module.parameters() if p.requires_grad and p.ndim < 2]
-        groups = [{"params": decayed, "weight_decay": training.weight_decay or 0.0}, {"params": plain, "weight_decay": 0.0}]
-        parameters = decayed + plain
+        rate = training.lr or 1e-3
+        groups = parameter_groups(self.module, rate, training.weight_decay or 0.0)
+        parameters = [p for group in groups for p in group["params"]]
         if not parameters:
             raise SettingError(
                 given="a network without trainable parameters", needed="at least one", remedy="Check requires_grad."
             )
         fused = not any(p.is_complex() for p in parameters)
-        self.optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=training.lr or 1e-3, fused=fused)
+        self.optimizer = torch.optim.AdamW([g | {"share": g["lr"] / rate} for g in groups], lr=rate, fused=fused)
         self.parameters = parameters
         self.average = {n: t.detach().clone() for n, t in _tensors(self.module)} if training.ema else {}
         self.total_steps = 1
@@ -179,7 +179,7 @@ class Backprop(Learner):
     def step(self, batch: Batch, at: Position) -> Mapping[str, Any]:
         self._resume_live()
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.training, at.total, self.total_steps)
+            group["lr"] = group["share"] * learning_rate(self.training, at.total, self.total_steps)
         inputs = torch.as_tensor(batch.inputs).to(self.device, self.dtype)
         targets = torch.as_tensor(batch.targets).to(self.device, self.dtype)
         mixed = self.training.precision == "bf16"
@@ -194,6 +194,8 @@ class Backprop(Learner):
         if self.training.clip:
             nn.utils.clip_grad_norm_(self.parameters, self.training.clip)
         self.optimizer.step()
+        if (at.total + 1) % EVERY == 0:
+            after_update(self.module)
         if self.average:
             with torch.no_grad():
                 decay = min(self.training.ema or 0.0, (at.total + 1) / (at.total + 10))
