@@ -319,7 +319,7 @@ def fit(
     samples: Annotated[int | None, typer.Option(help="Use only the first SAMPLES.")] = None,
     validation: Annotated[str | None, typer.Option(help="A file, a share such as 0.1 (default), or 0 for none.")] = None,
     task: Annotated[
-        str | None, typer.Option(help="steady, final, trajectory or autoregressive; default from the data.")
+        str | None, typer.Option(help="steady, final, trajectory, sequence, classification, ...; default from the data.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Instead of --epochs: as many as fit into this time.")] = None,

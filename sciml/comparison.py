@@ -136,8 +136,8 @@ def _standing(score: Score, rungs: list[Score], label_seconds: float | None, tra
 
 
 def error_of(score: Score) -> float:
-    """Mean relative L2 error."""
-    return float(score.errors["relative_l2"].mean())
+    """Mean of the metric that ranks, relative L2 for fields."""
+    return float(score.errors[score.primary].mean())
 
 
 def verdict(standing: Standing) -> str:

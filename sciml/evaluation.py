@@ -12,9 +12,10 @@ from sciml.metrics import measure
 from sciml.operator import Operator, as_operator
 from sciml.randomness import Purpose, generator
 from sciml.report import Report, Score
-from sciml.tasks import Autoregressive, Task, as_task, task_of
+from sciml.tasks import Autoregressive, Batch, Task, as_task, task_of
 from sciml.timing import median_seconds
 from solvers.errors import DataError, SettingError
+from solvers.grid import Grid
 
 PREVIEW = 4  # samples whose fields are kept for pictures
 
@@ -36,7 +37,7 @@ def evaluate(
     operators : one trained operator, or a mapping from names to operators.
     dataset : test data; may have another resolution than the training data where the operators allow it.
     task : by default the one that the (first bound) operator was trained for.
-    metrics : names in `sciml.metrics.METRICS`; default all.
+    metrics : names in `sciml.metrics.METRICS`; by default those of the task.
     timing : also measure seconds per sample for one sample and for batches of `batch_size`, transfers included.
     training_seconds : wall time of each operator's training by name, for the table.
 
@@ -71,10 +72,10 @@ def evaluate(
     for name, operator in named.items():
         if operator.signature is None:
             operator.bound_signature  # noqa: B018 - raises the clear error
-        prediction = np.asarray(operator.predict(batch.inputs))
+        prediction = np.asarray(operator.predict(batch.inputs, **chosen.elsewhere(operator)))
         score = Score(
             name=name,
-            errors=measure(prediction, batch.targets, chosen.signature.grid, tuple(metrics) if metrics else None),
+            errors=measure(prediction, batch.targets, chosen.signature.output_grid, tuple(metrics or chosen.metrics)),
             parameters=operator.parameter_count,
             training_seconds=(training_seconds or {}).get(name),
             seconds_single=_per_sample(operator, batch.inputs[:1]) if timing else None,
@@ -83,6 +84,8 @@ def evaluate(
         )
         if isinstance(chosen, Autoregressive):
             score = score.with_rollout(*_rollout_errors(operator, chosen))
+        elif chosen.kind == "forecast":
+            score = score.with_rollout(*_forecast_errors(operator, batch, chosen))
         scores.append(score)
     floor = dataset.quality.get("label_error") if hasattr(dataset.quality, "get") else None
     return Report(
@@ -96,12 +99,13 @@ def evaluate(
 
 
 def rollout(operator: Operator, initial: np.ndarray, steps: int) -> np.ndarray:
-    """Apply a one-step operator to its own output.
+    """Let an operator go on from its own answers.
 
     Parameters
     ----------
-    operator : bound to an autoregressive task.
-    initial : inputs of the first step, (item, channel, *space): past frames oldest first, then constant channels.
+    operator : bound to the task "autoregressive" or "forecast".
+    initial : inputs of the first step. Autoregressive, (item, channel, *space): past frames oldest first, then constant
+        channels. Forecast, (item, channel, time, *space): all frames known so far, with their constant channels.
     steps : number of steps.
 
     Returns
@@ -109,10 +113,12 @@ def rollout(operator: Operator, initial: np.ndarray, steps: int) -> np.ndarray:
     (item, step, field channel, *space), the initial frames not included. Not-finite values are kept, not hidden.
     """
     signature = operator.bound_signature
+    if signature.kind == "forecast":
+        return operator.continued(initial, steps)
     if signature.kind != "autoregressive":
         raise SettingError(
             given=f"an operator trained for {signature.kind!r}",
-            needed="one trained with task='autoregressive'",
+            needed="one trained with task='autoregressive' or 'forecast'",
             remedy="Train it so.",
         )
     fields = len(signature.outputs)
@@ -148,6 +154,20 @@ def _rollout_errors(operator: Operator, task: Autoregressive) -> tuple[np.ndarra
             errors.append(measure(predicted[:, i], truth, signature.grid, ("relative_l2",))["relative_l2"])
     times = np.asarray(signature.times)[signature.history * signature.stride :: signature.stride][:steps]
     return times, np.stack(errors, axis=1)
+
+
+def _forecast_errors(operator: Operator, batch: Batch, task: Task) -> tuple[np.ndarray, np.ndarray]:
+    """(times,), and relative L2 of what follows from the first frame alone, (sample, step)."""
+    steps = batch.targets.shape[2]
+    with np.errstate(over="ignore", invalid="ignore"):
+        predicted = operator.continued(batch.inputs[:, :, :1], steps, **task.elsewhere(operator))
+        errors = [
+            measure(predicted[:, i], batch.targets[:, :, i], Grid(task.signature.grid.axes[1:]), ("relative_l2",))[
+                "relative_l2"
+            ]
+            for i in range(steps)
+        ]
+    return np.asarray(task.signature.times)[1:], np.stack(errors, axis=1)
 
 
 def _per_sample(operator: Operator, inputs: np.ndarray) -> float:

@@ -19,7 +19,7 @@ import numpy as np
 from sciml import distributed
 from sciml.checkpoint import Checkpoints, Snapshot
 from sciml.history import History
-from sciml.losses import relative_l2_each
+from sciml.metrics import measure
 from sciml.operator import Learner, Operator, Position, Training, as_operator
 from sciml.randomness import Purpose, generator
 from sciml.tasks import Batch, Task, as_task
@@ -50,7 +50,7 @@ class FitResult:
     operator : holds the best weights by validation, or the last ones without a validation set.
     history : one row per epoch.
     seconds : wall time over all sessions of this training.
-    best, best_epoch : validation relative L2 of the weights kept, and its epoch.
+    best, best_epoch : validation error (the task's criterion, relative L2 for fields) of the weights kept, and its epoch.
     stopped : "completed", "done" (the learner needed no more), "early", "callback", "interrupted" or "not-finite".
     """
 
@@ -145,9 +145,15 @@ def fit(
     operator = as_operator(operator)
     train_data, validation_data = _held_out(dataset, validation)
     train = as_task(task, _readable(train_data))
+    if operator.takes is not None and train.kind not in operator.takes:
+        raise SettingError(
+            given=f"the task {train.kind!r} for {type(operator).__name__}",
+            needed=f"one of {', '.join(map(repr, operator.takes))}",
+            remedy="Choose another operator, or pass `task=`.",
+        )
     judge = train.on(_readable(validation_data)) if validation_data is not None else None
     operator.bind(train, seed=options.seed)
-    options = options.filled(operator.recommended(train))
+    options = options.filled({"loss": train.loss} | dict(operator.recommended(train)))
     if seconds is not None:
         stored = Checkpoints(checkpoint).read() if checkpoint is not None and resume else None
         known = stored.progress["identity"].get("option epochs") if stored else None
@@ -382,12 +388,13 @@ def epochs_within(
 
 
 def judged(operator: Operator, task: Task, chunk: int = 64) -> float:
-    """Mean relative L2 of an operator's predictions over a task, in float64."""
+    """Mean of the task's criterion (relative L2, for fields) over an operator's predictions, in float64."""
     values = []
     for start in range(0, len(task), chunk):
         batch = task.batch(np.arange(start, min(start + chunk, len(task))))
-        prediction = np.asarray(operator.predict(batch.inputs), np.float64)
-        values.append(relative_l2_each(prediction, batch.targets.astype(np.float64), task.signature.grid))
+        prediction = np.asarray(operator.predict(batch.inputs, **task.elsewhere(operator)))
+        found = measure(prediction, batch.targets, task.signature.output_grid, (task.criterion,))
+        values.append(found[task.criterion])
     return float(np.mean(np.concatenate(values)))
 
 

@@ -15,7 +15,7 @@ from sciml.charts import Level, Series, chart
 from sciml.comparison import Standing, classical_names, error_of, milliseconds, percent, standings_of, verdicts
 from sciml.history import History
 from sciml.html_style import STYLE, tabs
-from sciml.report import Report, Score
+from sciml.report import LABELS, Report, Score
 from solvers.files import write_bytes
 
 _PALETTE = [f"var(--c{i})" for i in range(8)]
@@ -91,28 +91,30 @@ def _verdict(lines: Sequence[str]) -> str:
 
 def _table(report: Report, standings: Sequence[Standing], colours: Mapping[str, str]) -> str:
     by_name = {s.name: s for s in standings}
-    head = ["", "relative L2<br><span class='interval'>95 % interval</span>", "relative H1", "worst point"]
+    primary, *others = (LABELS.get(name, name) for name in (report.scores[0].primary, *report.others()))
+    head = ["", f"{primary}<br><span class='interval'>95 % interval</span>"]
+    head += ["worst point" if name == LABELS["max_error"] else name for name in others]
     head += ["parameters", "training", "one sample", "per sample,<br>in a batch"]
     if standings:
         head += ["speed at<br>equal error", "repaid after"]
     scores = sorted(report.scores, key=error_of)
-    rows = "".join(f"<tr>{''.join(f'<td>{c}</td>' for c in _cells(s, by_name, colours, bool(standings)))}</tr>" for s in scores)
+    cells = lambda s: _cells(s, report.others(), by_name, colours, bool(standings))  # noqa: E731
+    rows = "".join(f"<tr>{''.join(f'<td>{c}</td>' for c in cells(s))}</tr>" for s in scores)
     table = f"<table><thead><tr>{''.join(f'<th>{c}</th>' for c in head)}</tr></thead><tbody>{rows}</tbody></table>"
     return f"<div class='scroll'>{table}</div><p class='note'>{_notes(report, bool(standings))}</p>"
 
 
-def _cells(score: Score, standings: Mapping[str, Standing], colours: Mapping[str, str], compared: bool) -> list[str]:
+def _cells(score: Score, others: Sequence[str], standings: Mapping[str, Standing], colours, compared: bool) -> list[str]:
     summary = score.summary()
-    low, high = summary["relative_l2"]["interval"]
+    low, high = summary[score.primary]["interval"]
     shape = "square" if colours[score.name] == "var(--classical)" else "dot"
     mean = lambda metric: percent(summary[metric]["mean"]) if metric in summary else "–"  # noqa: E731
     time = lambda seconds: "–" if seconds is None else milliseconds(seconds)  # noqa: E731
     train = score.training_seconds
     cells = [
         f"<i class='{shape}' style='background:{colours[score.name]}'></i>{html.escape(score.name)}",
-        f"<b>{mean('relative_l2')}</b><br><span class='interval'>{percent(low)} … {percent(high)}</span>",
-        mean("relative_h1"),
-        mean("max_error"),
+        f"<b>{mean(score.primary)}</b><br><span class='interval'>{percent(low)} … {percent(high)}</span>",
+        *map(mean, others),
         f"{score.parameters:,}" if score.parameters else "–",
         "–" if train is None else f"{train:.0f} s" if train >= 1 else "< 1 s",
         time(score.seconds_single),
@@ -153,7 +155,7 @@ def _notes(report: Report, compared: bool) -> str:
 
 
 def _fields(report: Report, colours: Mapping[str, str]) -> str:
-    if report.preview is None or not len(report.preview[0]):
+    if report.preview is None or not len(report.preview[0]) or report.preview[1].ndim < 3:  # labels are no pictures
         return ""
     inputs, targets = report.preview
     one_dimensional = targets.ndim == 3
@@ -184,7 +186,7 @@ def _tiles_of(report: Report, i: int, inputs: np.ndarray, truth: np.ndarray, col
     for s in scores:
         assert s.preview is not None
         pictures = [picture(s.preview[i, -1], field), picture(errors[s.name], spread)]
-        tiles.append(_tile(s.name, pictures, f"error {percent(float(s.errors['relative_l2'][i]))}"))
+        tiles.append(_tile(s.name, pictures, f"error {percent(float(s.errors[s.primary][i]))}"))
     bars = _bar(field, html.escape(outputs[-1])) + _bar(spread, "|error| / max |truth|, one scale for all")
     ratio = report.signature.grid.lengths
     style = f"--ratio:{ratio[0] / ratio[1]:.4g};--count:{len(tiles)}"
@@ -208,7 +210,8 @@ def _error_colours(errors: Sequence[np.ndarray]) -> Colours:
 
 
 def _lines_of(report: Report, i: int, inputs: np.ndarray, truth: np.ndarray, colours: Mapping[str, str]) -> str:
-    x = report.signature.grid.coordinates()[0]
+    axis = report.signature.grid.axes[0]
+    x = axis.coordinates()
     name, field = report.signature.outputs[-1], truth[-1]
     scores = [s for s in report.scores if s.preview is not None]
     curves = [
@@ -217,8 +220,8 @@ def _lines_of(report: Report, i: int, inputs: np.ndarray, truth: np.ndarray, col
     ]
     curves += [Series(s.name, x, s.preview[i, -1], colours[s.name]) for s in scores if s.preview is not None]
     wrong = [Series(s.name, x, np.abs(s.preview[i, -1] - field), colours[s.name]) for s in scores if s.preview is not None]
-    left = chart(curves, x_label="x", y_label=name, y_log=False)
-    right = chart(wrong, x_label="x", y_label=f"|error| of {name}", y_log=True)
+    left = chart(curves, x_label=axis.name, y_label=name, y_log=False)
+    right = chart(wrong, x_label=axis.name, y_label=f"|error| of {name}", y_log=True)
     pair = f"<div class='pair'><figure>{left}</figure><figure>{right}</figure></div>"
     return f"<div class='sample'>{pair}</div>"
 
@@ -235,7 +238,7 @@ def _curves(
 ) -> str:
     figures = [
         _cost_chart(report, colours, classical),
-        _learning_chart(histories, colours),
+        _learning_chart(report, histories, colours),
         _rollout_chart(report, colours, classical),
         _spread_chart(report, colours, classical),
         _budget_chart(standings, colours),
@@ -251,6 +254,11 @@ def _floor(report: Report) -> list[Level]:
     return [] if report.label_error is None else [Level("error of the labels", report.label_error)]
 
 
+def _error_name(report: Report) -> str:
+    primary = report.scores[0].primary
+    return f"{LABELS[primary]} error" if primary.startswith("relative") else LABELS.get(primary, primary)
+
+
 def _cost_chart(report: Report, colours: Mapping[str, str], classical: Sequence[str]) -> str:
     timed = [s for s in report.scores if s.seconds_batch]
     if not timed:
@@ -260,17 +268,17 @@ def _cost_chart(report: Report, colours: Mapping[str, str], classical: Sequence[
     groups += [(s.name, [s], "dots", colours[s.name]) for s in timed if s.name not in classical]
     series = []
     for name, scores, kind, colour in groups:
-        bounds = [s.summary()["relative_l2"]["interval"] for s in scores]
+        bounds = [s.summary()[s.primary]["interval"] for s in scores]
         times, errors = [1e3 * (s.seconds_batch or np.nan) for s in scores], [error_of(s) for s in scores]
         labels = [s.name for s in scores]
         series.append(Series(name, times, errors, colour, kind, [b[0] for b in bounds], [b[1] for b in bounds], labels))
     drawing = chart(
-        series, x_label="milliseconds per sample, in a batch", y_label="relative L2 error", x_log=True, levels=_floor(report)
+        series, x_label="milliseconds per sample, in a batch", y_label=_error_name(report), x_log=True, levels=_floor(report)
     )
     return _figure("Error against time", drawing, "Lower left is better. The line is what the classical solver offers.")
 
 
-def _learning_chart(histories: Mapping[str, History], colours: Mapping[str, str]) -> str:
+def _learning_chart(report: Report, histories: Mapping[str, History], colours: Mapping[str, str]) -> str:
     series = []
     for name, history in histories.items():
         if len(history) < 2:
@@ -282,19 +290,19 @@ def _learning_chart(histories: Mapping[str, History], colours: Mapping[str, str]
             series.append(Series("", history["seconds"], history["loss"], colour, "dashed"))
     if not series:
         return ""
-    drawing = chart(series, x_label="seconds of training", y_label="relative L2 error")
+    drawing = chart(series, x_label="seconds of training", y_label="loss" if report.signature.per_item else _error_name(report))
     return _figure("Learning curves", drawing, "Solid: held-out samples. Dashed: training loss.")
 
 
 def _spread_chart(report: Report, colours: Mapping[str, str], classical: Sequence[str]) -> str:
-    if report.samples < 5:
+    if report.samples < 5 or report.scores[0].primary == "error_rate":  # zeros and ones
         return ""
     series = []
     for s in report.scores:
-        errors = np.sort(s.errors["relative_l2"])
+        errors = np.sort(s.errors[s.primary])
         share = 100 * (np.arange(len(errors)) + 0.5) / len(errors)
         series.append(Series(s.name, share, errors, colours[s.name], "dashed" if s.name in classical else "line"))
-    drawing = chart(series, x_label="share of test samples, %", y_label="relative L2 error below", levels=_floor(report))
+    drawing = chart(series, x_label="share of test samples, %", y_label=f"{_error_name(report)} below", levels=_floor(report))
     return _figure("All test samples", drawing, "Sorted errors: the left end is the easiest sample, the right end the hardest.")
 
 

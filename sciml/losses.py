@@ -1,11 +1,13 @@
 """Losses and their per-sample forms, written once for NumPy, torch and JAX arrays.
 
-Arrays are (item, channel, *space) in physical units. Each `*_each` function returns one number per item; the loss is the mean.
+Arrays are (item, channel, *space) in physical units; of classes, scores (item, class). Each `*_each` function returns one
+number per item; the loss is the mean.
 The H1 seminorm uses first differences between neighbours (and around the end of a periodic axis), which never reach across a
 wall: a Fourier derivative of a non-periodic field would measure the jump between its two ends instead.
 """
 
 from collections.abc import Callable, Sequence
+from math import e
 from typing import Any
 
 from solvers.errors import unknown_name
@@ -57,12 +59,37 @@ def l2_and_h1_each(prediction, target, grid: Grid) -> Any:
     return 0.5 * (relative_l2_each(prediction, target, grid) + relative_h1_each(prediction, target, grid))
 
 
+def cross_entropy_each(prediction, target, grid: Grid) -> Any:
+    """-log of the probability of the right class, from scores (item, class, *space) whose softmax are the probabilities."""
+    return -_item_mean((target * _log_softmax(prediction)).sum(1))
+
+
+def brier_each(prediction, target, grid: Grid) -> Any:
+    """Half the squared distance between probabilities and the right answer, in [0, 1]: bounded, unlike cross entropy."""
+    return _item_mean(((e ** _log_softmax(prediction) - target) ** 2).sum(1)) / 2
+
+
+def _item_mean(values) -> Any:
+    return values.reshape(values.shape[0], -1).mean(-1)
+
+
+def _log_softmax(scores) -> Any:
+    highest = scores.max(1)
+    highest = getattr(highest, "values", highest)  # torch gives positions as well
+    shifted = scores - highest[:, None]
+    total = (e**shifted).sum(1)
+    log = total.log() if hasattr(total, "log") else total.__array_namespace__().log(total)
+    return shifted - log[:, None]
+
+
 Each = Callable[[Any, Any, Grid], Any]
 LOSSES: dict[str, Each] = {
     "relative_l2": relative_l2_each,
     "relative_h1": relative_h1_each,
     "l2_and_h1": l2_and_h1_each,
     "mse": mse_each,
+    "cross_entropy": cross_entropy_each,
+    "brier": brier_each,
 }
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sciml.losses import relative_h1_each, relative_l2_each
+from sciml.losses import brier_each, cross_entropy_each, relative_h1_each, relative_l2_each
+from sciml.tasks import FIELD_METRICS
 from solvers.errors import DataError, unknown_name
 from solvers.grid import Grid
 
@@ -42,15 +43,31 @@ def max_error(prediction: np.ndarray, truth: np.ndarray, grid: Grid) -> np.ndarr
     return flat / np.maximum(np.sqrt(_mean(truth**2)), np.finfo(np.float64).tiny)
 
 
+def error_rate(prediction: np.ndarray, truth: np.ndarray, grid: Grid) -> np.ndarray:
+    """1 where the class of the highest score is not the right one, else 0; (item, class) scores and (item, class) truth."""
+    return _mean((prediction.argmax(1) != truth.argmax(1)).astype(np.float64))
+
+
+def cross_entropy(prediction: np.ndarray, truth: np.ndarray, grid: Grid) -> np.ndarray:
+    """-log of the probability given to the right class; scores whose softmax are the probabilities."""
+    return cross_entropy_each(prediction, truth, grid)
+
+
+def brier(prediction: np.ndarray, truth: np.ndarray, grid: Grid) -> np.ndarray:
+    """Half the squared distance between the probabilities and the right answer, in [0, 1] (Brier 1950)."""
+    return brier_each(prediction, truth, grid)
+
+
 def _mean(values: np.ndarray) -> np.ndarray:
     return values.reshape(len(values), -1).mean(1)
 
 
-METRICS: dict[str, Metric] = {f.__name__: f for f in (relative_l2, relative_h1, rmse, vrmse, max_error)}
+_FIELDS = (relative_l2, relative_h1, rmse, vrmse, max_error)
+METRICS: dict[str, Metric] = {f.__name__: f for f in (*_FIELDS, error_rate, brier, cross_entropy)}
 
 
 def measure(prediction, truth, grid: Grid, names: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:
-    """All named metrics (default: all), per item.
+    """All named metrics (default: those of fields), per item.
 
     Raises
     ------
@@ -62,7 +79,7 @@ def measure(prediction, truth, grid: Grid, names: tuple[str, ...] | None = None)
         raise DataError(
             given=f"predictions of shape {prediction.shape}", needed=f"{truth.shape}, as the truth", remedy="Check the task."
         )
-    names = tuple(METRICS) if names is None else names
+    names = FIELD_METRICS if names is None else names
     for name in names:
         if name not in METRICS:
             raise unknown_name("metric", name, METRICS)

@@ -48,7 +48,7 @@ class Normaliser:
 def fit_normalisers(
     task, *, input_shift: bool = True, output_shift: bool = True, chunk: int = 64
 ) -> tuple[Normaliser, Normaliser]:
-    """Input and output normalisers of a task's training data.
+    """Input and output normalisers of a task's training data. Padding does not count, and `task.unscaled` stays as it is.
 
     input_shift, output_shift : subtract the mean. Without it the scale is the root mean square, and zero stays zero, as a
     linear or zero-Dirichlet operator needs.
@@ -57,13 +57,15 @@ def fit_normalisers(
     ------
     DataError : a value that is NaN or infinite, naming channel and sample.
     """
-    moments = [_Moments(task.signature.inputs), _Moments(task.signature.outputs)]
+    signature = task.signature
+    moments = [_Moments(signature.inputs), _Moments(signature.outputs)]
     for start in range(0, len(task), chunk):
         items = np.arange(start, min(start + chunk, len(task)))
         batch = task.batch(items)
-        for moment, values in zip(moments, (batch.inputs, batch.targets), strict=True):
-            moment.add(values, task.sample_of(items))
-    return moments[0].normaliser(input_shift), moments[1].normaliser(output_shift)
+        valid = batch.inputs[:, signature.inputs.index(signature.mask)] > 0 if signature.mask else None
+        moments[0].add(batch.inputs, task.sample_of(items), valid)
+        moments[1].add(batch.targets, task.sample_of(items), None if signature.per_item else valid)
+    return moments[0].normaliser(input_shift, task.unscaled), moments[1].normaliser(output_shift, task.unscaled)
 
 
 class _Moments:
@@ -71,7 +73,7 @@ class _Moments:
         self.names, self.count = names, 0
         self.mean = self.squares = np.zeros(len(names))
 
-    def add(self, values: np.ndarray, samples: np.ndarray) -> None:
+    def add(self, values: np.ndarray, samples: np.ndarray, valid: np.ndarray | None = None) -> None:
         values = np.moveaxis(np.asarray(values, np.float64), 1, 0).reshape(values.shape[1], len(samples), -1)
         bad = ~np.isfinite(values).all(axis=2)
         if bad.any():
@@ -81,7 +83,7 @@ class _Moments:
                 needed="finite training data",
                 remedy="Remove the sample, or generate the data again.",
             )
-        flat = values.reshape(values.shape[0], -1)
+        flat = values.reshape(values.shape[0], -1) if valid is None else values[:, valid.reshape(len(samples), -1)]
         n, mean = flat.shape[1], flat.mean(axis=1)
         squares = ((flat - mean[:, None]) ** 2).sum(axis=1)
         delta, total = mean - self.mean, self.count + n
@@ -89,10 +91,12 @@ class _Moments:
         self.mean = self.mean + delta * n / total
         self.count = total
 
-    def normaliser(self, shifted: bool) -> Normaliser:
+    def normaliser(self, shifted: bool, unscaled: frozenset[str] = frozenset()) -> Normaliser:
         variance = self.squares / self.count
         scale = np.sqrt(variance if shifted else variance + self.mean**2)
         shift = self.mean if shifted else np.zeros_like(self.mean)
         # A channel that never changes (a constant parameter) carries no scale; leave it at one.
         flat = scale <= 1e-12 * np.maximum(1.0, np.abs(self.mean))
-        return Normaliser(shift, np.where(flat, 1.0, scale))
+        scale = np.where(flat, 1.0, scale)
+        plain = np.array([name in unscaled for name in self.names], dtype=bool)
+        return Normaliser(np.where(plain, 0.0, shift), np.where(plain, 1.0, scale))

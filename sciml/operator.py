@@ -153,9 +153,13 @@ class Operator(ABC):
     ----------
     config : everything needed to rebuild the operator, JSON-serialisable.
     signature : what it is bound to; None before `bind`.
+    takes : kinds of tasks it can learn; None for any.
+    answers_at : the names in `predict(..., **where)` that it understands, of "grid" and "times".
     """
 
     config: Any
+    takes: ClassVar[tuple[str, ...] | None] = ("steady", "final", "trajectory", "autoregressive", "sequence")
+    answers_at: ClassVar[tuple[str, ...]] = ()
     signature: Signature | None = None
     stored_as: ClassVar[str | None] = None  # name in files; by default module.Class without the package prefix
 
@@ -182,6 +186,23 @@ class Operator(ABC):
 
         where : `grid=` or `times=` for operators that can answer elsewhere.
         """
+
+    def continued(self, frames: Any, steps: int, **where: Any) -> Any:
+        """Of a forecast, the next `steps` frames from frames (item, channel, time, *space): (item, step, field, *space).
+
+        The last frame of the answer is appended and the operator asked again. One that remembers overrides this, as it need
+        not look at all frames anew each time.
+
+        where : as for `predict`; `times` are those of all frames, given and asked for.
+        """
+        fields = len(self.bound_signature.outputs)
+        frames = np.asarray(frames)
+        given = frames.shape[2]
+        for _ in range(steps):
+            here = where | ({"times": where["times"][: frames.shape[2] + 1]} if "times" in where else {})
+            last = np.asarray(self.predict(frames, **here))[:, :, -1:]
+            frames = np.concatenate([frames, np.concatenate([last, frames[:, fields:, -1:]], axis=1)], axis=2)
+        return np.moveaxis(frames[:, :fields, given:], 2, 1)
 
     @abstractmethod
     def state(self) -> Arrays:

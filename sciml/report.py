@@ -10,6 +10,11 @@ import numpy as np
 from sciml.tasks import Signature
 from solvers.files import write_bytes
 
+LABELS = {
+    "relative_l2": "relative L2", "relative_h1": "relative H1", "rmse": "RMSE", "vrmse": "VRMSE", "max_error": "max",
+    "error_rate": "error rate", "brier": "Brier score", "cross_entropy": "cross entropy",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Score:
@@ -29,6 +34,11 @@ class Score:
     preview: np.ndarray | None = None
     rollout_times: np.ndarray | None = None
     rollout_errors: np.ndarray | None = None
+
+    @property
+    def primary(self) -> str:
+        """The metric that ranks, the first one."""
+        return next(iter(self.errors))
 
     def with_rollout(self, times: np.ndarray, errors: np.ndarray) -> "Score":
         """A copy that also has a roll-out."""
@@ -92,20 +102,29 @@ class Report:
 
     def rows(self) -> list[list[str]]:
         """The table: a header, then one line per contestant, best first."""
-        header = ["", "relative L2", "95 % interval", "relative H1", "max", "parameters", "train", "ms, one", "ms, batch"]
+        primary = self.scores[0].primary
+        others = self.others()
+        names = [LABELS.get(name, name) for name in (primary, *others)]
+        header = ["", names[0], "95 % interval", *names[1:], "parameters", "train", "ms, one", "ms, batch"]
         table = [header]
-        for score in sorted(self.scores, key=lambda s: float(next(iter(s.errors.values())).mean())):
+        for score in sorted(self.scores, key=lambda s: float(s.errors[s.primary].mean())):
             s = score.summary()
             mean = lambda name, s=s: f"{s[name]['mean']:.4f}" if name in s else "–"  # noqa: E731
-            low, high = s.get("relative_l2", {}).get("interval", (np.nan, np.nan))
+            low, high = s[score.primary]["interval"]
             milli = lambda v: "–" if v is None else f"{1e3 * v:.3g}"  # noqa: E731
             train = "–" if score.training_seconds is None else f"{score.training_seconds:.0f} s"
             table.append([
-                score.name, mean("relative_l2"), f"{low:.4f} … {high:.4f}", mean("relative_h1"), mean("max_error"),
+                score.name, mean(primary), f"{low:.4f} … {high:.4f}", *map(mean, others),
                 f"{score.parameters:,}" if score.parameters else "–", train,
                 milli(score.seconds_single), milli(score.seconds_batch),
             ])  # fmt: skip
         return table
+
+    def others(self) -> tuple[str, ...]:
+        """Metrics that the table shows beside the one that ranks."""
+        names = tuple(self.scores[0].errors)[1:]
+        wanted = ("relative_h1", "max_error", "brier", "cross_entropy")
+        return tuple(name for name in wanted if name in names) or names[:2]
 
     def __repr__(self) -> str:
         table = self.rows()

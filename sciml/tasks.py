@@ -2,27 +2,38 @@
 
 A task turns a dataset into numbered items and items into `Batch`es of arrays (item, channel, *space). Steady problems map
 coefficients to solutions; time-dependent ones map the initial frame to the last (`final`), to all frames (`trajectory`), or
-each frame to the next (`autoregressive`). Parameters that vary between samples are appended as constant channels.
+each frame to the next (`autoregressive`). Parameters that vary between samples are appended as constant channels. Tasks in
+which time is an axis of the arrays, as space is, are in `sciml.time_tasks`.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from solvers.errors import DataError, SettingError, unknown_name
 from solvers.grid import Grid
 
+if TYPE_CHECKING:
+    from sciml.operator import Operator
+
+
+FIELD_METRICS = ("relative_l2", "relative_h1", "rmse", "vrmse", "max_error")
+
 
 @dataclass(frozen=True)
 class Signature:
     """All that an operator must know of a task to be built: JSON-serialisable, saved with the weights.
 
-    kind : name of the task.   inputs, outputs : channel names.   grid : where the values lie.
+    kind : name of the task.   inputs, outputs : channel names.
+    grid : where the values lie; in tasks over time its first axis is time.
     history : past frames among the inputs (autoregressive tasks; otherwise 1).
     parameters : names of the inputs that are per-sample constants.   times : stored times, empty for steady problems.
+    per_item : one answer for the whole of an item: outputs are (item, channel), without space.
+    step, mask : names of the input channels that hold the time since the previous sample, and 1 where a sample is valid and 0
+        where it is padding; "" where there is none.
     """
 
     kind: str
@@ -33,6 +44,14 @@ class Signature:
     stride: int = 1
     parameters: tuple[str, ...] = ()
     times: tuple[float, ...] = ()
+    per_item: bool = False
+    step: str = ""
+    mask: str = ""
+
+    @property
+    def output_grid(self) -> Grid:
+        """Where the outputs lie; nowhere in particular if there is one for the whole item."""
+        return Grid(()) if self.per_item else self.grid
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a header."""
@@ -72,10 +91,20 @@ class Task(ABC):
     ----------
     dataset : `pdes.Dataset`.
     inputs, outputs : names of fields or inputs; by default everything that fits the task.
+
+    Attributes
+    ----------
+    loss : what is minimised unless somebody says otherwise.   criterion : metric by which validation judges the weights.
+    metrics : what `evaluate` reports by default.
+    unscaled : channels that normalisers leave as they are.
     """
 
     kind: str
     signature: Signature
+    loss: ClassVar[str] = "relative_l2"
+    criterion: ClassVar[str] = "relative_l2"
+    metrics: ClassVar[tuple[str, ...]] = FIELD_METRICS
+    unscaled: frozenset[str] = frozenset()
 
     def __init__(self, dataset, **choices):
         self.dataset = dataset
@@ -83,7 +112,7 @@ class Task(ABC):
 
     def on(self, dataset) -> "Task":
         """The same task on another dataset (a validation or test set, another resolution): same channels in the same order."""
-        other = type(self)(dataset, **self._choices, _parameters=self.signature.parameters)
+        other = type(self)(dataset, **self._choices, **self.carried(self.signature))
         if other.signature.inputs != self.signature.inputs or other.signature.outputs != self.signature.outputs:
             raise DataError(
                 given=f"a dataset that maps {other.signature.inputs} to {other.signature.outputs}",
@@ -91,6 +120,20 @@ class Task(ABC):
                 remedy="Generate it from the same problem, or name the fields with `inputs=` and `outputs=`.",
             )
         return other
+
+    @classmethod
+    def carried(cls, signature: Signature) -> dict[str, Any]:
+        """What a task on other data takes over from the training data's."""
+        return {"_parameters": signature.parameters}
+
+    @classmethod
+    def choices(cls, signature: Signature) -> dict[str, Any]:
+        """The options, as far as a signature tells them."""
+        return {}
+
+    def elsewhere(self, operator: "Operator") -> dict[str, Any]:
+        """What `predict` must be told because these data lie elsewhere than those that the operator was trained on."""
+        return {}
 
     @abstractmethod
     def __len__(self) -> int:
@@ -311,6 +354,10 @@ class Autoregressive(Task):
             times=tuple(map(float, dataset.times)),
         )
 
+    @classmethod
+    def choices(cls, signature):
+        return {"history": signature.history, "stride": signature.stride}
+
     def __len__(self) -> int:
         return len(self.dataset) * self._starts
 
@@ -343,25 +390,43 @@ def _need_time(dataset, kind: str) -> None:
 TASKS: dict[str, type[Task]] = {cls.kind: cls for cls in (Steady, Final, Trajectory, Autoregressive)}
 
 
+def task_class(kind: str) -> type[Task]:
+    """The task of that name.
+
+    Raises
+    ------
+    UnknownName : there is none.
+    """
+    from sciml import time_tasks  # they are built on this module
+
+    known = TASKS | time_tasks.TASKS
+    if kind not in known:
+        raise unknown_name("task", kind, known)
+    return known[kind]
+
+
+def suggested(dataset) -> str:
+    """What the data look like: labelled series to classify, an input in time to answer, frames that follow each other."""
+    if dataset.times is None:
+        return "steady"
+    if "classes" in dataset.provenance and "label" in dataset.parameters:
+        return "classification"
+    if any("time" in array.dims for array in dataset.inputs.values()):
+        return "sequence"
+    return "final" if len(dataset.times) == 2 else "autoregressive"
+
+
 def as_task(task: "Task | str | None", dataset, **choices) -> Task:
-    """The named task on `dataset`; by default steady, final (two frames) or autoregressive (more), as the data suggest."""
+    """The named task on `dataset`; by default the one that the data suggest."""
     if isinstance(task, Task):
         return task.on(dataset) if dataset is not task.dataset else task
-    if task is None:
-        task = "steady" if dataset.times is None else "final" if len(dataset.times) == 2 else "autoregressive"
-    if task not in TASKS:
-        raise unknown_name("task", task, TASKS)
-    return TASKS[task](dataset, **choices)
+    return task_class(suggested(dataset) if task is None else task)(dataset, **choices)
 
 
 def task_of(signature: Signature, dataset) -> Task:
     """The task that an operator with this signature was trained for, on another dataset."""
-    choices: dict[str, Any] = {"_parameters": signature.parameters}
-    if signature.kind == "autoregressive":
-        choices |= {"history": signature.history, "stride": signature.stride}
-    if signature.kind not in TASKS:
-        raise unknown_name("task", signature.kind, TASKS)
-    task = TASKS[signature.kind](dataset, **choices)
+    cls = task_class(signature.kind)
+    task = cls(dataset, **cls.choices(signature), **cls.carried(signature))
     if task.signature.inputs != signature.inputs or task.signature.outputs != signature.outputs:
         raise DataError(
             given=f"a dataset that maps {task.signature.inputs} to {task.signature.outputs}",

@@ -78,19 +78,24 @@ class TorchOperator(Operator):
         self.bound_signature  # noqa: B018 - a clear error when unbound
         return Backprop(self, training)
 
-    def apply(self, inputs: torch.Tensor, network: Callable | None = None) -> torch.Tensor:
+    def apply(self, inputs: torch.Tensor, network: Callable | None = None, **options: Any) -> torch.Tensor:
         """Physical inputs to physical outputs, differentiable; `network` stands in for the module (compiled, parallel)."""
-        return self.output_normaliser.decode((network or self.module)(self.input_normaliser.encode(inputs)))
+        return self.output_normaliser.decode((network or self.module)(self.input_normaliser.encode(inputs), **options))
 
-    @torch.no_grad()
-    def predict(self, inputs: Any, *, batch_size: int | None = None, **where: Any) -> Any:
+    def asked(self, inputs: Any, **where: Any) -> dict[str, Any]:
+        """Options of the network for `predict(inputs, **where)`; operators with `answers_at` override this."""
         if where:
             raise SettingError(
                 given=f"predict(..., {', '.join(where)}=)", needed="inputs only",
                 remedy=f"{type(self).__name__} answers on the grid of its inputs: pass inputs at the resolution you want.",
             )  # fmt: skip
+        return {}
+
+    @torch.no_grad()
+    def predict(self, inputs: Any, *, batch_size: int | None = None, **where: Any) -> Any:
         signature = self.bound_signature
         signature.check_inputs(inputs.shape, type(self).__name__)
+        options = self.asked(inputs, **where)
         self.check_grid(tuple(inputs.shape[2:]))
         parameter = next(self.module.parameters(), torch.zeros(()))
         dtype = parameter.dtype.to_real() if parameter.is_complex() else parameter.dtype
@@ -100,9 +105,10 @@ class TorchOperator(Operator):
         outputs = []
         for start in range(0, len(inputs), size):
             chunk = torch.as_tensor(inputs[start : start + size]).to(parameter.device, dtype)
-            outputs.append(self.apply(chunk))
+            outputs.append(self.apply(chunk, **options))
         self.module.train(was_training)
-        joined = torch.cat(outputs) if outputs else torch.empty((0, len(signature.outputs), *inputs.shape[2:]))
+        space = () if signature.per_item else inputs.shape[2:]
+        joined = torch.cat(outputs) if outputs else torch.empty((0, len(signature.outputs), *space))
         return joined.to(inputs.device) if isinstance(inputs, torch.Tensor) else joined.cpu().numpy()
 
     def state(self) -> Arrays:
@@ -120,9 +126,10 @@ class TorchOperator(Operator):
 
 
 class ForeignModule(TorchOperator):
-    """A torch network of somebody else's, trained as it is: (item, channel, *space) in and out."""
+    """A torch network of somebody else's, trained as it is: (item, channel, *space) in and out, as its task has it."""
 
     stored_as = "torch-module"
+    takes = None
 
     def __init__(self, module: nn.Module):
         super().__init__({"class": f"{type(module).__module__}.{type(module).__qualname__}"})
@@ -188,7 +195,7 @@ class Backprop(Learner):
             torch.manual_seed(derived_seed(self.training.seed, Purpose.STEP, at.total))  # dropout and its like
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=mixed):
                 outputs = self.operator.apply(inputs, self.network)
-            loss = self.loss_each(outputs.to(self.dtype), targets, self.operator.bound_signature.grid).mean()
+            loss = self.loss_each(outputs.to(self.dtype), targets, self.operator.bound_signature.output_grid).mean()
         self.optimizer.zero_grad(set_to_none=True)
         (loss * batch.weight).backward()
         if self.training.clip:

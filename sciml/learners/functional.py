@@ -109,7 +109,7 @@ class Functional(Learner):
                 remedy="Leave these options out.",
             )
         self.operator, self.training, self.total_steps = operator, training, 1
-        each, grid = as_loss(training.loss or "relative_l2"), operator.bound_signature.grid
+        each, grid = as_loss(training.loss or "relative_l2"), operator.bound_signature.output_grid
 
         def decays(tree):
             return jax.tree.map(lambda leaf: leaf.ndim >= 2, tree)

@@ -18,6 +18,8 @@ CHECKS = {"overfit": 1.0, "dataset": "moving"}
 class Persistence(Operator):
     """Repeats the last frame of each field; at any resolution, nothing to train."""
 
+    takes = ("steady", "final", "trajectory", "autoregressive", "forecast")
+
     def __init__(self):
         self.config = {}
 

@@ -12,7 +12,10 @@ layer, model  the layer, and stacks of it
 import importlib
 from typing import TYPE_CHECKING, Any
 
-_HOMES = {"StateSpaceLayer": "sciml.ssm.layer", "State": "sciml.ssm.modes"}
+_HOMES = {
+    "StateSpaceLayer": "sciml.ssm.layer", "State": "sciml.ssm.modes",
+    "SequenceModel": "sciml.ssm.model", "Stack": "sciml.ssm.model",
+}  # fmt: skip
 __all__ = sorted(_HOMES)
 
 
@@ -24,4 +27,5 @@ def __getattr__(name: str) -> Any:
 
 if TYPE_CHECKING:
     from sciml.ssm.layer import StateSpaceLayer
+    from sciml.ssm.model import SequenceModel, Stack
     from sciml.ssm.modes import State

@@ -70,7 +70,7 @@ def test_h1_sees_the_seam_of_a_periodic_axis_and_no_jump_between_walls():
 def test_metrics_do_not_depend_on_the_batch_and_have_known_values():
     grid = Grid.box("cell", (6, 5), boundary="neumann")
     v, u = fields(grid)
-    together = measure(v, u, grid)
+    together = measure(v, u, grid, tuple(METRICS))
     for name in METRICS:
         alone = np.concatenate([measure(v[i : i + 1], u[i : i + 1], grid, (name,))[name] for i in range(3)])
         np.testing.assert_allclose(together[name], alone, rtol=1e-14)
@@ -121,3 +121,20 @@ def test_one_cycle_rises_and_falls_and_depends_on_the_step_alone():
     assert rates[0] < 0.1
     assert rates[-1] == pytest.approx(1e-3, rel=1e-6)
     assert learning_rate(Training(lr=0.3, schedule="constant"), 77, 100) == 0.3
+
+
+def test_scores_of_classes():
+    """Against scipy's softmax; adding a constant to all scores changes nothing; bounded where cross entropy is not."""
+    from scipy.special import softmax
+
+    scores = np.random.default_rng(4).standard_normal((6, 5)) * 3
+    right = np.eye(5)[[0, 4, 2, 2, 1, 3]]
+    point = Grid(())
+    chances = softmax(scores, axis=1)
+    found = measure(scores + 100, right, point, ("error_rate", "brier", "cross_entropy"))
+    np.testing.assert_allclose(found["cross_entropy"], -np.log((chances * right).sum(1)), rtol=1e-10)
+    np.testing.assert_allclose(found["brier"], ((chances - right) ** 2).sum(1) / 2, rtol=1e-10)
+    np.testing.assert_array_equal(found["error_rate"], chances.argmax(1) != [0, 4, 2, 2, 1, 3])
+    certain = measure(np.array([[1000.0, 0.0]]), np.array([[0.0, 1.0]]), point, ("brier", "cross_entropy"))
+    assert certain["brier"][0] == 1
+    assert certain["cross_entropy"][0] == 1000
