@@ -244,7 +244,7 @@ def sorption():
 def heat():
     grid = Grid.box("periodic", 32)
     x = grid.coordinates()[0]
-    solver = ExponentialRK(grid, lambda k, p: -p["nu"] * k[0] ** 2, lambda u, k, p: 0 * u, 1.0)
+    solver = ExponentialRK(grid, lambda k, p: -p["nu"] * k[0] ** 2, lambda u, modes, p: 0 * u, 1.0)
     start = np.cos(2 * np.pi * x) + 0.3 * np.sin(6 * np.pi * x)
     found = solver.solve(start[None], np.array([0.0, 1.0]), {"nu": 0.02}).values[0, -1]
     exact = sum(
