@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     for row in rows:
         shown = ("package", "case", "error", "bound")
         more = ", ".join(f"{k}: {v if isinstance(v, str) else format(v, '.3g')}" for k, v in row.items() if k not in shown)
-        table.add_row(row["package"], row["case"], f"{row['error']:.2e}", f"{row['bound']:.0e}", more)
+        table.add_row(row["package"], row["case"], f"{row['error']:.2e}", f"{row['bound']:.1e}", more)
     Console(width=180).print(table)
     payload = {
         "packages": [{"package": s.package, "licence": s.licence} for s in SOURCES],

@@ -223,6 +223,17 @@ def test_manufactured_solution_converges_at_second_order(names, intervals):
     assert errors[-1] < 5e-3 * np.abs(u).max()
 
 
+def test_a_uniform_source_in_the_square_lifts_its_middle_and_mean_to_their_known_values():
+    """-laplace(u) = 1: u(1/2, 1/2) = 0.073671353279, mean 0.035144253736, by extrapolation from three grids."""
+    rows = []
+    for n in (63, 127, 255):
+        u = Poisson(Grid.box("interior", n, dimension=2, boundary="dirichlet")).solve(np.ones((1, n, n))).values[0]
+        rows.append([u[n // 2, n // 2], u.sum() / (n + 1) ** 2])
+    coarse, middle, fine = np.array(rows)
+    once = (4 * middle - coarse) / 3, (4 * fine - middle) / 3
+    np.testing.assert_allclose((16 * once[1] - once[0]) / 15, [0.073671353279, 0.035144253736], atol=1e-10)
+
+
 @pytest.mark.parametrize("sizes", [(12,), (13,), (8, 9), (9, 8), (6, 7, 8)])
 def test_spectral_operator_is_exact_for_trigonometric_polynomials(sizes):
     grid = grid_of(("periodic",) * len(sizes), sizes)

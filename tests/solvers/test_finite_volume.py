@@ -81,6 +81,17 @@ def test_a_wave_of_density_travels_at_the_stated_order(scheme, order, bound):
     assert errors[-1] < bound
 
 
+def test_third_order_in_time():
+    """On one grid, without its error: against far smaller steps, for fluxes that are smooth."""
+    grid = circle(32)
+    wave = averages(lambda x: np.stack([1 + np.sin(2 * np.pi * x) / 2], -1), grid)[None]
+    end = lambda c: FiniteVolume(Burgers(), grid, "first", courant=c).solve(wave, np.array([0, 0.1])).values_or_raise()  # noqa: E731
+    best = end(0.02)
+    errors = [np.abs(end(c) - best).max() for c in (0.64, 0.32, 0.16)]
+    assert np.all(np.abs(orders(errors) - 3) < 0.25), orders(errors)
+    assert errors[-1] < 2e-6
+
+
 @pytest.mark.parametrize(("scheme", "order", "bound"), [("weno5", 4, 1e-5), ("mc", 2, 4e-4)])
 def test_isentropic_vortex(scheme, order, bound):
     """Shu's vortex, carried along the diagonal of a torus of side 10; tails of 1e-5 at the seam set the floor."""

@@ -111,6 +111,44 @@ def test_second_order_for_a_smooth_coefficient():
     assert ((orders > 1.95) & (orders < 2.05)).all(), orders
 
 
+def test_manufactured_errors_are_the_published_ones():
+    """u = sin(pi x) sin(2 pi y), a = exp(x y): what another program with harmonic faces leaves."""
+    for n, published in ((32, 2.84e-3), (64, 7.10e-4), (128, 1.78e-4), (256, 4.44e-5)):
+        grid = Grid.box("cell", n, dimension=2, boundary="dirichlet")
+        x, y = grid.mesh()
+        u, a = np.sin(np.pi * x) * np.sin(2 * np.pi * y), np.exp(x * y)
+        ux, uy = np.pi * np.cos(np.pi * x) * np.sin(2 * np.pi * y), 2 * np.pi * np.sin(np.pi * x) * np.cos(2 * np.pi * y)
+        f = -a * (-5 * np.pi**2 * u + y * ux + x * uy)
+        found = Diffusion(grid).solve(a[None], f[None]).values_or_raise()[0]
+        assert np.linalg.norm(found - u) / np.linalg.norm(u) == pytest.approx(published, rel=3e-3)
+
+
+@pytest.mark.parametrize("place", [0.5, 0.3719])
+def test_a_jump_of_the_coefficient_on_a_face_and_within_a_cell(place):
+    """-(a u')' = 1, a = 1 left of a place and 100 right of it. On a face: flux exact to rounding, u of second order."""
+    left, right = (place, place**2 / 2), (1 - place, (1 - place**2) / 2)  # integrals of 1 and s on both sides
+    flux_at_0 = (left[1] + right[1] / 100) / (left[0] + right[0] / 100)
+    errors = []
+    for n in (32, 64, 128, 256):
+        grid = Grid.box("cell", n, boundary="dirichlet")
+        x, walls = grid.coordinates()[0], np.arange(n + 1) / n
+        a = np.where(x < place, 1.0, 100.0)[None]
+        u = Diffusion(grid, tolerance=1e-11).solve(a).values_or_raise()
+        flux = face_coefficients(a, grid)[0][0] / n * np.diff(np.concatenate([[0.0], u[0], [0.0]]))
+        np.testing.assert_allclose(np.diff(flux), -1 / n, rtol=1e-9)  # what a cell makes leaves it
+        kink = flux_at_0 * place - place**2 / 2
+        exact = np.where(x < place, flux_at_0 * x - x**2 / 2, kink + (flux_at_0 * (x - place) - (x**2 - place**2) / 2) / 100)
+        errors.append(np.abs(u - exact).max() / exact.max())
+        if place == 0.5:
+            np.testing.assert_allclose(flux, flux_at_0 - walls, atol=1e-10)
+    if place == 0.5:
+        assert np.all(np.abs(np.log2(np.divide(errors[:-1], errors[1:])) - 2) < 0.05)
+        assert errors[-1] < 1e-4
+    else:  # as good as the place is known, half a cell
+        assert np.all(np.array(errors) < 4 / np.array([32, 64, 128, 256]))
+        assert errors[-1] < 0.01
+
+
 @pytest.mark.parametrize("contrast", [4, 1000, 10000])
 def test_cycles_do_not_depend_on_resolution_or_contrast(contrast):
     counts = []
