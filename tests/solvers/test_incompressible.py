@@ -219,6 +219,10 @@ def test_energy_and_enstrophy_drift_with_the_step_only():
     assert np.all((orders[1] > 4.7) & (orders[1] < 5.3)), orders
     assert np.all((orders[0] > 4.5) & (orders[0] < 6.0)), orders  # small, and soon of either sign
     assert np.max(drifts[-1]) < 1e-7
+    values = VorticityNavierStokes(SQUARE, STEPS[-1] / 2).solve(w, np.array([0.0, 1.0, 4.0]), {"nu": 0.0}).values
+    u, v = velocity(values, SQUARE)
+    for quantity in ((u**2 + v**2).mean((2, 3)), (values**2).mean((2, 3))):
+        assert np.abs(quantity[:, 1] / quantity[:, 0] - 1).max() < 1e-9
     moved = np.abs(values[:, 2] - values[:, 0]).max()
     assert moved > 1
 
