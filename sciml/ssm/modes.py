@@ -12,12 +12,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from scipy.fft import next_fast_len
 
+from sciml.ssm.convolution import causal
 from sciml.ssm.system import Chunk, DenseSystem, DiagonalSystem, kernel
 
 System = DenseSystem | DiagonalSystem
-TOEPLITZ = 48  # samples up to which a matrix product beats three FFTs (measured on 2 CPU cores)
 
 
 class State(NamedTuple):
@@ -160,20 +159,6 @@ def _carried(system: System, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     """a x + lag u, on which the next sample falls."""
     s = system.advance(x)
     return s + system.lag * u[..., None] if system.ratio or system._lag is not None else s
-
-
-def causal(u: torch.Tensor, taps: torch.Tensor) -> torch.Tensor:
-    """y_k = sum over j <= k of taps_j u_{k-j}: (b, feature, time), (feature, channel, time) to (b, feature, channel, time)."""
-    length = u.shape[-1]
-    if length <= TOEPLITZ:
-        lag = torch.arange(length, device=u.device)
-        lag = lag - lag[:, None]  # (input, output)
-        matrix = taps[..., lag.clamp_min(0)] * (lag >= 0)  # (feature, channel, input, output)
-        matrix = matrix.permute(0, 2, 1, 3).flatten(2)
-        return torch.bmm(u.transpose(0, 1), matrix).unflatten(-1, (-1, length)).transpose(0, 1)
-    n = next_fast_len(2 * length - 1, real=True)
-    spectrum = torch.fft.rfft(u, n)[:, :, None] * torch.fft.rfft(taps, n)
-    return torch.fft.irfft(spectrum, n)[..., :length]
 
 
 __all__ = ["Beginning", "Chunk", "State", "begin", "causal", "convolve", "end_state", "free", "recur", "scan", "steps"]

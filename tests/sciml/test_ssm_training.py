@@ -204,3 +204,18 @@ def test_learns_a_moving_average_and_keeps_its_optimum():
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.35 * losses[0]
     assert np.isfinite(losses).all()
+
+
+@pytest.mark.parametrize("length", [7, 60])
+def test_convolution_can_be_differentiated_twice(float64, length):
+    from sciml.ssm.convolution import causal
+
+    u, taps = torch.randn(2, 2, length, requires_grad=True), torch.randn(2, 3, length, requires_grad=True)
+    expected = torch.zeros(2, 2, 3, length)
+    for k in range(length):
+        for j in range(k + 1):
+            expected[..., k] += (taps[..., j] * u[:, :, None, k - j]).detach()
+    torch.testing.assert_close(causal(u, taps), expected, rtol=0, atol=1e-11)
+    small = torch.randn(1, 2, length, requires_grad=True), torch.randn(2, 1, length, requires_grad=True)
+    assert torch.autograd.gradcheck(causal, small)
+    assert torch.autograd.gradgradcheck(causal, small)
