@@ -17,7 +17,7 @@ from solvers.files import write_bytes
 from solvers.threads import cores
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("sciml-operators", "numpy", "scipy", "jax", "torch", "pyamg", "exponax", "neuraloperator")
+PACKAGES = ("sciml-operators", "numpy", "scipy", "jax", "torch", "pyamg", "exponax", "py-pde", "pyro-hydro", "neuraloperator")
 RESERVED = ("command", "commit", "machine", "versions", "date")
 
 
