@@ -368,15 +368,7 @@ def epochs_within(
     learner = operator.learner(options)
     batches = _Batches(train, options, distributed.world() if learner.shardable else distributed.World(), None)
     learner.start(batches.steps)
-    times = []
-    for step, batch in enumerate(batches.epoch(0, 0)):
-        began = time.perf_counter()
-        scalars = learner.step(batch, Position(0, step, step))
-        float(scalars["loss"])  # waits for a device
-        times.append(time.perf_counter() - began)
-        if step == steps:
-            break
-    epoch = min(times) * batches.steps
+    epoch = batches.steps * sum(share * _step_seconds(learner, batches, at, steps) for share, at in learner.phases())
     if judge is not None:
         few = judge.batch(np.arange(min(32, len(judge))))
         operator.predict(few.inputs)
@@ -385,6 +377,19 @@ def epochs_within(
         epoch += (time.perf_counter() - began) * len(judge) / len(few.items)
     operator.load_state(before)
     return int(distributed.world().agreed(max(1, int(seconds / epoch))))
+
+
+def _step_seconds(learner: Learner, batches: _Batches, at: Position, steps: int) -> float:
+    """Time of the fastest of a few steps from a position on."""
+    times = []
+    for step, batch in enumerate(batches.epoch(0, 0)):
+        began = time.perf_counter()
+        scalars = learner.step(batch, Position(at.epoch, at.step + step, at.total + step))
+        float(scalars["loss"])  # waits for a device
+        times.append(time.perf_counter() - began)
+        if step == steps:
+            break
+    return min(times)
 
 
 def judged(operator: Operator, task: Task, chunk: int = 64) -> float:

@@ -12,7 +12,7 @@ import importlib
 import inspect
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -128,6 +128,10 @@ class Learner(ABC):
 
     def start(self, steps_per_epoch: int) -> None:  # noqa: B027 - optional
         """Called once before the first step, when the number of steps of an epoch is known."""
+
+    def phases(self) -> Sequence[tuple[float, Position]]:
+        """Shares of all steps within which a step costs the same, each with the position where it begins (after `start`)."""
+        return [(1.0, Position(0, 0, 0))]
 
     @abstractmethod
     def step(self, batch: Batch, at: Position) -> Mapping[str, Any]:
