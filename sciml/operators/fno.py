@@ -84,7 +84,7 @@ class FNO(TorchOperator):
         if len(modes) != grid.dimension:
             raise GridError(given=f"modes={c.modes}", needed=f"one number or {grid.dimension}", remedy="Give one per axis.")
         self._modes = modes
-        self._check_modes(grid.shape)
+        check_modes(grid.shape, modes)
         padding = tuple(0.0 if axis.kind == "periodic" else c.padding for axis in grid.axes)
         return FourierNetwork(
             len(signature.inputs),
@@ -100,19 +100,28 @@ class FNO(TorchOperator):
         )
 
     def check_grid(self, shape: tuple[int, ...]) -> None:
-        self._check_modes(shape)
-
-    def _check_modes(self, shape) -> None:
-        for n, m, name in zip(shape, self._modes, "xyz", strict=False):
-            if m > n:
-                raise GridError(
-                    given=f"{n} points along {name} for {m} Fourier modes",
-                    needed=f"at least {m} points",
-                    remedy="Use fewer modes or a finer grid.",
-                )
+        check_modes(shape, self._modes)
 
     def recommended(self, task):
         return {"lr": 3e-3, "batch_size": 16, "epochs": 60, "weight_decay": 1e-4}
+
+
+def check_modes(shape: tuple[int, ...], modes: tuple[int, ...]) -> None:
+    """Raise GridError on a grid too coarse for these Fourier modes."""
+    for n, m, name in zip(shape, modes, "xyz", strict=False):
+        if m > n:
+            raise GridError(
+                given=f"{n} points along {name} for {m} Fourier modes",
+                needed=f"at least {m} points",
+                remedy="Use fewer modes or a finer grid.",
+            )
+
+
+def positions(x: torch.Tensor) -> torch.Tensor:
+    """j / n along each axis for fields (item, *space, channel), (item, *space, axis)."""
+    space = x.shape[1:-1]
+    lines = torch.meshgrid(*(torch.arange(n, device=x.device, dtype=x.dtype) / n for n in space), indexing="ij")
+    return torch.stack(lines, -1).expand(x.shape[0], *space, len(space))
 
 
 class FourierNetwork(nn.Module):
@@ -131,8 +140,7 @@ class FourierNetwork(nn.Module):
         space = x.shape[2:]
         x = x.movedim(1, -1)  # (item, *space, channel)
         if self.coordinates:
-            grids = torch.meshgrid(*(torch.arange(n, device=x.device, dtype=x.dtype) / n for n in space), indexing="ij")
-            x = torch.cat([x, torch.stack(grids, -1).expand(x.shape[0], *space, len(space))], dim=-1)
+            x = torch.cat([x, positions(x)], dim=-1)
         x = self.lifting(x.contiguous())
         padded = [round(share * n) for share, n in zip(self.padding, space, strict=True)]
         if any(padded):
