@@ -157,9 +157,9 @@ def _digits(permuted: bool) -> Callable[[int], Parts]:
     def read(fold: int) -> Parts:
         from sklearn.datasets import load_digits  # pyright: ignore[reportMissingImports]
 
-        x, y = load_digits(return_X_y=True)
+        x, y = (np.asarray(v) for v in load_digits(return_X_y=True))
         order = generator(20_26, 64).permutation(64) if permuted else np.arange(64)
-        series = list(np.asarray(x)[:, order, None])
+        series = list(x[:, order, None])
         return series[:-500], y[:-500], series[-500:], y[-500:]
 
     return read

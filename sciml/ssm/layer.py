@@ -100,6 +100,7 @@ class StateSpaceLayer(nn.Module):
         self.d_model, self.d_state, self.channels, self.n_ssm = d_model, d_state, channels, n_ssm
         self.mode, self.chunk, self.bidirectional, self.kernel_method = mode, chunk, bidirectional, kernel_method
         self.discretisation = Discretisation(disc, alpha, input_rule, allow_unstable)
+        self.step_range = (dt_min, dt_max)
         self.structure = structures.make(A, d_state, n_ssm, init=init, train=train_A)
         if kernel_method == "frequency" and not frequency.supports(self.structure, self.discretisation):
             raise SettingError(
