@@ -160,7 +160,7 @@ def _digits(permuted: bool) -> Callable[[int], Parts]:
         x, y = (np.asarray(v) for v in load_digits(return_X_y=True))
         order = generator(20_26, 64).permutation(64) if permuted else np.arange(64)
         series = list(x[:, order, None])
-        return series[:-500], y[:-500], series[-500:], y[-500:]
+        return series[:-500], list(y[:-500]), series[-500:], list(y[-500:])
 
     return read
 
