@@ -1,4 +1,4 @@
-"""Ordinary sequence networks to stand beside: a GRU and a dilated causal convolution (TCN), as plain torch modules for `fit`.
+"""Sequence networks to stand beside: GRU, dilated causal convolutions (TCN) and S5, as plain torch modules for `fit`.
 
 Cho et al., Learning Phrase Representations using RNN Encoder-Decoder, EMNLP 2014 (GRU); Bai, Kolter, Koltun, An Empirical
 Evaluation of Generic Convolutional and Recurrent Networks for Sequence Modeling, 2018 (TCN).
@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sciml.ssm.model import POOLED, statistics
 from sciml.tasks import Signature
 
 KINDS = ("gru", "tcn")
@@ -80,3 +81,36 @@ def baseline(kind: str, signature: Signature, wanted: int, seed: int = 0, dropou
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return sized(lambda width: family(signature, width, dropout=dropout), wanted)
+
+
+class S5Stack(nn.Module):
+    """S5 layers of the package s5-pytorch between gated mixtures with residuals, pooled statistics for one answer.
+
+    Smith, Warrington, Linderman, Simplified State Space Layers for Sequence Modeling, ICLR 2023. `step` is the sampling step
+    over the trained one.
+    """
+
+    def __init__(self, signature: Signature, width: int, depth: int = 3, order: int = 16, dropout: float = 0.0):
+        super().__init__()
+        from s5 import S5  # pyright: ignore[reportMissingImports]
+
+        self.whole, self.dropout, self.step = signature.per_item, dropout, 1.0
+        self.mask = signature.inputs.index(signature.mask) if signature.mask else None
+        self.kept = [i for i in range(len(signature.inputs)) if i != self.mask]
+        samples = signature.grid.shape[0]
+        self.encode = nn.Linear(len(self.kept), width)
+        self.layers = nn.ModuleList([S5(width, 2 * order, dt_min=1 / samples, dt_max=0.5) for _ in range(depth)])
+        self.mixes = nn.ModuleList([nn.Linear(width, 2 * width) for _ in range(depth)])
+        self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in range(depth + 1)])
+        self.read = nn.Linear(width * (len(POOLED) if self.whole else 1), len(signature.outputs))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.encode(x[:, self.kept].mT)  # (item, time, feature)
+        for layer, mix, norm in zip(self.layers, self.mixes, self.norms[:-1], strict=True):
+            z = F.glu(mix(F.gelu(layer(norm(y), step_scale=self.step))), -1)
+            y = y + F.dropout1d(z.mT, self.dropout, self.training).mT
+        y = self.norms[-1](y)
+        if not self.whole:
+            return self.read(y).mT
+        lengths = None if self.mask is None else (x[:, self.mask] > 0).sum(-1)
+        return self.read(statistics(y.mT, lengths, self.step))
