@@ -4,7 +4,8 @@
 
     bank    `sciml.fit("lssl:bank", data)`: fixed random kernels, solved decoder; whole series; seconds
     lssl    deep LSSL of GLU blocks (dissipative A), trained by descent, pooled statistics
-    frozen  the same with A, B and time scales frozen
+    frozen  the same with A, B and time scales as they were drawn: what learning them is worth
+    fixed, random, misplaced   two blocks of fixed LegS; of random A; of LegS that remembers two or three samples only
     gru, tcn, s5   at equal parameters; S5 is the layer of the package s5-pytorch in the same blocks and pooling as `lssl`
 
 The trained ones see the series averaged to at most `--longest` samples, and take the same number of updates of 16 series with
@@ -33,8 +34,16 @@ from sciml.operators.lssl import LSSL
 from sciml.tasks import as_task
 
 FLOOR = {"plaid": 0.855, "pigcvp": 0.721, "acsf1": 0.820, "osuleaf": 0.831, "watch": 0.779, "digits": 0.96}
-MODELS = ("bank", "lssl", "frozen", "gru", "tcn", "s5")
 DEEP: dict[str, Any] = {"width": 48, "depth": 3, "order": 16, "pooling": "statistics", "dropout": 0.1, "rule": "right"}
+STILL: dict[str, Any] = {"train_structure": False, "train_steps": False}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "lssl": {},
+    "frozen": STILL,
+    "fixed": STILL | {"depth": 2, "structure": "legs"},
+    "random": STILL | {"depth": 2, "structure": "dense", "start": "random"},
+    "misplaced": STILL | {"depth": 2, "structure": "legs", "memory": (2.0, 3.0)},
+}
+MODELS = ("bank", *VARIANTS, "gru", "tcn", "s5")
 RATES = (2, 3)
 BATCH = 16
 
@@ -87,9 +96,8 @@ def scored(name: str, model: str, seed: int, o: argparse.Namespace) -> dict:
 def made(model: str, train: Dataset, seed: int) -> Any:
     """An untrained model, of the parameters of the deep LSSL on that data."""
     signature = as_task("classification", train).signature
-    frozen = {"train_structure": False, "train_steps": False}
-    if model in ("lssl", "frozen"):
-        return LSSL(**(DEEP | (frozen if model == "frozen" else {})))
+    if model in VARIANTS:
+        return LSSL(**(DEEP | VARIANTS[model]))
     wanted = parameters(LSSL(**DEEP).build(signature))
     if model != "s5":
         return baseline(model, signature, wanted, seed, dropout=DEEP["dropout"])
