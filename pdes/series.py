@@ -64,7 +64,7 @@ def load(name: str, fold: int = 0) -> tuple[Dataset, Dataset]:
         raise MissingPackage(
             given=f"no usable {source.package} here, which holds the series {name!r} ({error})",
             needed=f"the package {source.package}",
-            remedy="pip install 'sciml-operators[series]'.",
+            remedy=f"pip install 'sciml-operators[series{'-aeon' if source.package == 'aeon' else ''}]'.",
         ) from error
     classes = sorted({str(label) for label in [*y, *y_test]}, key=_numeric)
     lengths = [len(one) for one in [*x, *x_test]]
