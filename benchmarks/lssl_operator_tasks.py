@@ -150,8 +150,9 @@ def delay(rows: Rows, o: argparse.Namespace) -> None:
 
 def missing(rows: Rows, o: argparse.Namespace) -> None:
     """O6."""
-    n, samples = 128, round(EXTENT / COARSE) + 1
-    whole, test = (make("pendulum", count, seed, step=COARSE, extent=EXTENT) for count, seed in ((n, 1), (64, TEST)))
+    extent = EXTENT / 2
+    samples = round(extent / COARSE) + 1
+    whole, test = (make("pendulum", n, seed, step=COARSE, extent=extent) for n, seed in ((128, 1), (64, TEST)))
     for share in (0.3, 0.5, 0.7):
         kept = samples - round(share * samples)
         for way in ("steps", "mask"):
