@@ -39,7 +39,8 @@ class Config:
     method, rule : how time is made discrete, see `sciml.ssm.discretise`: "bilinear" or "zoh"; "trapezoid", "foh" or "right".
     memory : shortest and longest time that a feature remembers at the start, in samples; None covers the length of the series.
     bidirectional : also look ahead (not in forecasts, nor in a stream).
-    norm, prenorm, mix, activation, dropout, mlp, stride : see `sciml.ssm.model.Stack`.
+    norm, prenorm, mix, activation, dropout, mlp, stride : see `sciml.ssm.model.Stack`. norm="layer" takes the size of a signal
+        out, sample by sample; systems whose answer depends on it nonlinearly want norm="none".
     pooling : "mean" over samples, the "last" one, or their "statistics", where there is one answer for a series.
     readout : "trained", or "solved", without descent, of one fixed linear layer: C and D by least squares, where there is an
         answer for each sample (`sciml.ssm.readout`; for linear systems some hundred times more accurate), or with
