@@ -229,6 +229,12 @@ class StateSpaceLayer(nn.Module):
         y = y.to(dtype)
         return (y, State(x, self._last(run))) if return_state else y
 
+    def states(self, u: torch.Tensor, dt: float | torch.Tensor = 1.0) -> torch.Tensor:
+        """x at every sample of signals (batch, feature, time): (batch, feature, order, time). Large, and for regression."""
+        run = checked(self, u.to(self._dtype), dt, None, None, None, False)
+        every = torch.eye(self.d_state, dtype=self._dtype, device=u.device).expand(self.d_model, -1, -1)
+        return self._run(run, every, False)[0]
+
     def rest(self, batch: int) -> State:
         """State of a system that has seen nothing but zeros."""
         zeros = self.C.new_zeros(batch, self.d_model, self.d_state, dtype=self._dtype)

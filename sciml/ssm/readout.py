@@ -19,7 +19,6 @@ import torch
 
 from sciml.learners.backprop import pick_device, to_numpy
 from sciml.operator import Arrays, Learner, Position, Scalars, Training
-from sciml.ssm.call import checked
 from sciml.ssm.layer import StateSpaceLayer
 from sciml.ssm.model import SequenceModel
 from sciml.tasks import Batch
@@ -69,10 +68,7 @@ class SolvedReadout(Learner):
     def responses(self, u: torch.Tensor, dt: float | torch.Tensor) -> torch.Tensor:
         """The same for signals without the channel of their steps."""
         e = self.network.model.encoder(u)
-        run = checked(self.layer, e, dt, None, None, None, False)
-        every = torch.eye(self.layer.d_state, dtype=torch.float64, device=self.device).expand(self.layer.d_model, -1, -1)
-        states, _ = self.layer._run(run, every, False)  # (item, feature, state, time)
-        return torch.cat([states.flatten(1, 2), u, torch.ones_like(u[:, :1])], 1)
+        return torch.cat([self.layer.states(e, dt).flatten(1, 2), u, torch.ones_like(u[:, :1])], 1)
 
     def beyond(self) -> np.ndarray:
         """Products of the kernels' columns at lags that no signal reaches, weighed as if some did: (column, column).

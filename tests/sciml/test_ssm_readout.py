@@ -9,6 +9,7 @@ import sciml
 from pdes.dataset import Dataset
 from sciml.checks import signal_data
 from sciml.operators.lssl import LSSL, PRESETS
+from sciml.ssm.layer import StateSpaceLayer
 from sciml.ssm.readout import ridge
 from sciml.tasks import as_task
 from sciml.time_tasks import Sequence
@@ -112,3 +113,12 @@ def test_refusals():
         LSSL(readout="guessed")
     with pytest.raises(SettingError, match="width=2 for 2 inputs, 3 outputs"):
         solved(driven(3), width=2)
+
+
+def test_states_are_those_that_outputs_are_made_of():
+    torch.manual_seed(5)
+    layer = StateSpaceLayer(3, 4, A="legt", input_rule="foh", disc="zoh").double()
+    u = torch.randn(2, 3, 30, dtype=torch.float64)
+    states = layer.states(u)
+    y = torch.einsum("hmn,bhnt->bhmt", layer.C[0], states) + layer.D[..., None] * u[:, :, None]
+    torch.testing.assert_close(layer.transposed(u), y, rtol=0, atol=1e-11)
