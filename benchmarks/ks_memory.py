@@ -14,7 +14,7 @@ at equal parameters (by width). Error: relative L2 of each frame, averaged over 
 the first five. `half step` is that of the trained model rolled out at half the frame step, which it has never seen, at the
 same times, with time constants and changes rescaled. Buitrago Ruiz et al. (ICLR 2025) report up to six times less error.
 
-On one large GPU the published size is `--width 128 --train 2048 --epochs 200 --layers 4 --batch 32 --device cuda`.
+On one large GPU the published size is `--width 128 --train 2048 --epochs 200 --batch 32 --device cuda --name ks_memory_large`.
 """
 
 import argparse
