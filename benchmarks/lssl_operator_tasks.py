@@ -11,7 +11,8 @@
     missing    O6  pendulum with 30, 50, 70 % of the samples missing: steps of the samples that are there, or a mask
 
 Errors are relative L2 of a signal, averaged over test signals. Depth, norm and rate of `lssl` in O2 and O4 were chosen on other
-signals, after a first test error with a layer norm had been seen; those of its peers are not tuned. The floor of task O1 is that of the
+signals, after a first test error with a layer norm had been seen; those of its peers are not tuned.
+The floor of task O1 is that of the
 exact system when its input is taken as linear between samples.
 """
 

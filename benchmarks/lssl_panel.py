@@ -13,8 +13,8 @@ the same optimiser. A row has the error rate on the test set, and those on every
 and not (GRU, TCN: no difference). "watch" takes another pair of subjects for each seed.
 
 Settings of the trained ones were not tuned. Those of the bank were chosen by leave-one-out errors on training sets, but not
-blindly: test errors of its first drafts on OSULeaf, ACSF1 and all six sets were seen, and that PLAID's was below the floor is why
-statistics were added. The bank fits a wide decoder (27 to 240 thousand numbers; the trained ones 20 to 40 thousand in all).
+blindly: test errors of its first drafts on OSULeaf, ACSF1 and all six sets were seen, and that PLAID's was below the floor is
+why statistics were added. The bank fits a wide decoder (27 to 240 thousand numbers; the trained ones 20 to 40 thousand in all).
 
 FLOOR is what 512 fixed random kernels with four statistics and ridge regression reach (for digits, a linear map).
 """
