@@ -64,7 +64,7 @@ def load(name: str, fold: int = 0) -> tuple[Dataset, Dataset]:
         raise MissingPackage(
             given=f"no usable {source.package} here, which holds the series {name!r} ({error})",
             needed=f"the package {source.package}",
-            remedy="pip install 'sciml-operators[series]'.",
+            remedy=f"pip install 'sciml-operators[series{'-aeon' if source.package == 'aeon' else ''}]'.",
         ) from error
     classes = sorted({str(label) for label in [*y, *y_test]}, key=_numeric)
     lengths = [len(one) for one in [*x, *x_test]]
@@ -157,10 +157,10 @@ def _digits(permuted: bool) -> Callable[[int], Parts]:
     def read(fold: int) -> Parts:
         from sklearn.datasets import load_digits  # pyright: ignore[reportMissingImports]
 
-        x, y = load_digits(return_X_y=True)
+        x, y = (np.asarray(v) for v in load_digits(return_X_y=True))
         order = generator(20_26, 64).permutation(64) if permuted else np.arange(64)
-        series = list(np.asarray(x)[:, order, None])
-        return series[:-500], y[:-500], series[-500:], y[-500:]
+        series = list(x[:, order, None])
+        return series[:-500], list(y[:-500]), series[-500:], list(y[-500:])
 
     return read
 

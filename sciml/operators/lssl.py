@@ -16,11 +16,14 @@ import torch
 from torch import nn
 
 from sciml.learners.backprop import TorchOperator, to_numpy
+from sciml.ssm.bank import KernelBank, SolvedDecoder
 from sciml.ssm.model import SequenceModel, Stack
+from sciml.ssm.readout import SolvedReadout, arrange
 from sciml.tasks import Signature
 from solvers.errors import DataError, GridError, SettingError
 
 CHECKS = {"dataset": "signals", "epochs": 80}
+POOLINGS = ("mean", "last", "statistics")
 FASTEST = 0.5  # largest step of a feature, in samples: faster ones see single samples only
 
 
@@ -36,8 +39,12 @@ class Config:
     method, rule : how time is made discrete, see `sciml.ssm.discretise`: "bilinear" or "zoh"; "trapezoid", "foh" or "right".
     memory : shortest and longest time that a feature remembers at the start, in samples; None covers the length of the series.
     bidirectional : also look ahead (not in forecasts, nor in a stream).
-    norm, prenorm, mix, activation, dropout, mlp, stride : see `sciml.ssm.model.Stack`.
-    pooling : "mean" over samples or the "last" one, where there is one answer for a series.
+    norm, prenorm, mix, activation, dropout, mlp, stride : see `sciml.ssm.model.Stack`. norm="layer" takes the size of a signal
+        out, sample by sample; systems whose answer depends on it nonlinearly want norm="none".
+    pooling : "mean" over samples, the "last" one, or their "statistics", where there is one answer for a series.
+    readout : "trained", or "solved", without descent, of one fixed linear layer: C and D by least squares, where there is an
+        answer for each sample (`sciml.ssm.readout`; for linear systems some hundred times more accurate), or with
+        pooling="statistics" a regression on pooled outputs of random kernels, for one of a series (`sciml.ssm.bank`).
     """
 
     width: int = 64
@@ -61,6 +68,13 @@ class Config:
     mlp: float = 0.0
     stride: int = 1
     pooling: str = "mean"
+    readout: str = "trained"
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether outputs depend on inputs linearly, up to a constant."""
+        whole = (self.mix, self.activation, self.norm, self.mlp) == ("linear", "none", "none", 0.0)
+        return whole and self.pooling != "statistics"
 
     def __post_init__(self):
         if self.memory is not None and not 1 / FASTEST <= self.memory[0] <= self.memory[1]:
@@ -69,13 +83,27 @@ class Config:
                 needed=f"(shortest, longest) in samples, {1 / FASTEST:g} <= shortest <= longest",
                 remedy="None covers the length of the series.",
             )
-        if self.pooling not in ("mean", "last"):
-            raise SettingError(given=f"pooling={self.pooling!r}", needed="'mean' or 'last'", remedy="Change `pooling`.")
+        if self.pooling not in POOLINGS:
+            raise SettingError(given=f"pooling={self.pooling!r}", needed=f"one of {POOLINGS}", remedy="Change `pooling`.")
+        if self.readout not in ("trained", "solved"):
+            raise SettingError(given=f"readout={self.readout!r}", needed="'trained' or 'solved'", remedy="Change `readout`.")
+        fixed = (self.mix, self.activation, self.norm, self.mlp, self.dropout) == ("linear", "none", "none", 0.0, 0.0)
+        if self.readout == "solved" and (not fixed or self.depth > 1 or self.bidirectional):
+            raise SettingError(
+                given="readout='solved' for a model that is not one causal linear layer",
+                needed="depth=1, mix='linear', activation='none', norm='none', no dropout, no mlp, not bidirectional",
+                remedy="Use the presets 'lssl:linear' or 'lssl:bank', or readout='trained'.",
+            )
         self.stack("mean", 2)  # the rest is checked where it is used, but now
 
     def stack(self, answer: str, samples: int) -> Stack:
         """Settings of the network for series of that many samples."""
         shortest, longest = self.memory or (max(1 / FASTEST, samples / 100), max(2 / FASTEST, float(samples)))
+        if self.pooling == "statistics" and self.memory is None:
+            shortest, longest = 1 / FASTEST, max(2 / FASTEST, float(samples))
+        elif self.readout == "solved" and self.memory is None:
+            # The fastest state falls by e within a sample: regression finds wild kernels between samples if it can.
+            shortest, longest = max(1 / FASTEST, min(self.order, samples / 4)), max(2 / FASTEST, samples / 2)
         layer = {
             "d_state": self.order, "channels": self.channels, "A": self.structure, "init": self.start or None,
             "train_A": self.train_structure, "train_dt": self.train_steps, "n_ssm": self.copies, "disc": self.method,
@@ -92,8 +120,11 @@ PRESETS = {
     "small": {"width": 32, "depth": 3, "order": 32},
     "base": {"width": 64, "depth": 4, "order": 32},
     "large": {"width": 128, "depth": 6, "order": 64},
-    "linear": {"width": 16, "depth": 1, "order": 32, "mix": "linear", "activation": "none", "norm": "none", "method": "zoh",
-               "rule": "foh"},
+    "linear": {"width": 16, "depth": 1, "order": 32, "structure": "legs", "train_steps": False, "mix": "linear",
+               "activation": "none", "norm": "none", "method": "zoh", "rule": "foh", "readout": "solved"},
+    "bank": {"width": 512, "depth": 1, "order": 16, "structure": "legs", "train_structure": False, "train_steps": False,
+             "mix": "linear", "activation": "none", "norm": "none", "rule": "right", "pooling": "statistics",
+             "readout": "solved"},
 }  # fmt: skip
 
 
@@ -113,6 +144,8 @@ class LSSL(TorchOperator):
 
     def __init__(self, **config):
         super().__init__(Config(**config))
+        # A linear system at rest answers nothing to nothing; a shifted input would be a step at the first sample.
+        self.shifts = (not self.config.is_linear,) * 2
 
     def build(self, signature: Signature) -> nn.Module:
         if signature.grid.dimension != 1:
@@ -129,11 +162,38 @@ class LSSL(TorchOperator):
         answer = self.config.pooling if signature.per_item else "each"
         stride = self.config.stride if signature.per_item else 1
         stack = self.config.stack(answer, signature.grid.shape[0] // stride)
-        return SeriesNetwork(signature, stack, sampling_step(signature))
+        if self.config.readout == "trained":
+            return SeriesNetwork(signature, stack, sampling_step(signature))
+        inputs, outputs = len(signature.inputs) - bool(signature.step) - bool(signature.mask), len(signature.outputs)
+        if signature.per_item and self.config.pooling == "statistics":
+            network = SeriesNetwork(signature, stack, sampling_step(signature), bank=True)
+            return network.requires_grad_(False)
+        if signature.per_item:
+            raise SettingError(
+                given=f"pooling={self.config.pooling!r} for {signature.kind!r} with readout='solved'",
+                needed="pooling='statistics'", remedy="Use the preset 'lssl:bank'.",
+            )  # fmt: skip
+        if self.config.width < max(inputs, outputs):
+            raise SettingError(
+                given=f"width={self.config.width} for {inputs} inputs, {outputs} outputs of {signature.kind!r}, readout solved",
+                needed="a width of at least the number of inputs and of outputs",
+                remedy="Widen it, or use readout='trained'.",
+            )
+        stack.layer["channels"] = outputs
+        network = SeriesNetwork(signature, stack, sampling_step(signature)).double()
+        arrange(network.model, inputs, outputs)
+        return network
+
+    def learner(self, training):
+        self.bound_signature  # noqa: B018 - a clear error when unbound
+        if self.config.readout == "trained":
+            return super().learner(training)
+        return SolvedDecoder(self, training) if self.bound_signature.per_item else SolvedReadout(self, training)
 
     def recommended(self, task):
-        options = {"lr": 4e-3, "batch_size": 16, "epochs": 60, "weight_decay": 0.01, "warmup": 0.05}
-        return options
+        if self.config.readout == "solved":
+            return {"epochs": 1, "batch_size": 16}
+        return {"lr": 4e-3, "batch_size": 16, "epochs": 60, "weight_decay": 0.01, "warmup": 0.05}
 
     def asked(self, inputs: Any, times: Sequence[float] | np.ndarray | None = None, **where: Any) -> dict[str, Any]:
         super().asked(inputs, **where)
@@ -200,22 +260,33 @@ class LSSL(TorchOperator):
 class SeriesNetwork(nn.Module):
     """The network of an LSSL: takes padding and steps out of the channels, and runs the rest through a `SequenceModel`."""
 
-    def __init__(self, signature: Signature, stack: Stack, step: float):
+    def __init__(self, signature: Signature, stack: Stack, step: float, bank: bool = False):
         super().__init__()
         named = signature.inputs
         self.mask = named.index(signature.mask) if signature.mask else None
         self.step = named.index(signature.step) if signature.step else None
         self.trained_step = step
         self.kept = [i for i in range(len(named)) if i not in (self.mask, self.step)]
-        self.model = SequenceModel(len(self.kept), len(signature.outputs), stack)
+        inputs, outputs = len(self.kept), len(signature.outputs)
+        self.model: Any = (
+            KernelBank(inputs, outputs, stack.width, stack.layer) if bank else SequenceModel(inputs, outputs, stack)
+        )
 
     def forward(self, x: torch.Tensor, dt: float | torch.Tensor = 1.0) -> torch.Tensor:
-        lengths = None if self.mask is None else (x[:, self.mask] > 0).sum(-1)
+        u, dt = self.signals(x, dt)
+        return self.model(u, dt, self.lengths(x))
+
+    def lengths(self, x: torch.Tensor) -> torch.Tensor | None:
+        """Valid samples of each row, where there is padding."""
+        return None if self.mask is None else (x[:, self.mask] > 0).sum(-1)
+
+    def signals(self, x: torch.Tensor, dt: float | torch.Tensor = 1.0) -> tuple[torch.Tensor, float | torch.Tensor]:
+        """What the model runs over, and its steps over the trained one."""
         if self.step is not None:
             dt = x[:, self.step].double() / self.trained_step
         elif isinstance(dt, torch.Tensor):
             dt = dt.to(x.device).expand(len(x), -1)
-        return self.model(x[:, self.kept] if len(self.kept) < x.shape[1] else x, dt, lengths)
+        return x[:, self.kept] if len(self.kept) < x.shape[1] else x, dt
 
 
 class Stream:

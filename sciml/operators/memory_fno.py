@@ -82,7 +82,7 @@ class MemoryFNO(TorchOperator):
     """Fourier layers with a memory, for the task "forecast" on grids of one or two dimensions; see `Config`.
 
     Answers at other resolutions that resolve its modes, and at another frame step, `predict(frames, times=...)`: time constants
-    and the change per frame are rescaled, the latter to first order.
+    and the change per frame are rescaled, the latter to second order (see `_rescaled`).
 
     Examples
     --------
@@ -129,7 +129,8 @@ class MemoryFNO(TorchOperator):
         changes = super().apply(inputs, network, **options)
         if not self.config.residual:
             return changes
-        return inputs[:, : len(self.bound_signature.outputs)] + options.get("dt", 1.0) * changes
+        before = torch.cat([changes[:, :, :1], changes[:, :, :-1]], 2)
+        return inputs[:, : len(self.bound_signature.outputs)] + _rescaled(changes, before, options.get("dt", 1.0))
 
     def asked(self, inputs: Any, times=None, **where: Any) -> dict[str, Any]:
         super().asked(inputs, **where)
@@ -163,12 +164,14 @@ class MemoryFNO(TorchOperator):
         parameter, fields = next(network.parameters()), len(signature.outputs)
         network.eval()
         x = torch.as_tensor(frames).to(parameter.device, parameter.dtype)
-        memory, found = None, []
+        memory, found, before = None, [], None
         for k in range(frames.shape[2] + steps - 1):
             now = x[:, :, k] if k < x.shape[2] else torch.cat([found[-1], x[:, fields:, -1]], 1)
             change, memory = network.step(self.input_normaliser.encode(now), memory, ratio)
             change = self.output_normaliser.decode(change)
-            found.append(now[:, :fields] + ratio * change if self.config.residual else change)
+            before = change if before is None else before
+            found.append(now[:, :fields] + _rescaled(change, before, ratio) if self.config.residual else change)
+            before = change
         return to_numpy(torch.stack(found[x.shape[2] - 1 :], 1))
 
     def gates(self) -> np.ndarray:
@@ -176,6 +179,14 @@ class MemoryFNO(TorchOperator):
         memory = getattr(self.module, "memory", None)
         gate = getattr(memory, "gate", None)
         return np.zeros(0, np.float32) if gate is None else to_numpy(torch.sigmoid(gate))
+
+
+def _rescaled(change: torch.Tensor, before: torch.Tensor, ratio: float) -> torch.Tensor:
+    """The change over `ratio` frames, from those over a whole one that start now and `ratio` frames ago.
+
+    From u(t + r d) - u(t) = r d u' + (r d)^2 u'' / 2 and the same for r = 1; the difference of the two changes is r d^2 u''.
+    """
+    return change if ratio == 1 else ratio * change - 0.5 * (1 - ratio) * (change - before)
 
 
 class MemoryNetwork(nn.Module):

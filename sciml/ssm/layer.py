@@ -100,6 +100,7 @@ class StateSpaceLayer(nn.Module):
         self.d_model, self.d_state, self.channels, self.n_ssm = d_model, d_state, channels, n_ssm
         self.mode, self.chunk, self.bidirectional, self.kernel_method = mode, chunk, bidirectional, kernel_method
         self.discretisation = Discretisation(disc, alpha, input_rule, allow_unstable)
+        self.step_range = (dt_min, dt_max)
         self.structure = structures.make(A, d_state, n_ssm, init=init, train=train_A)
         if kernel_method == "frequency" and not frequency.supports(self.structure, self.discretisation):
             raise SettingError(
@@ -227,6 +228,12 @@ class StateSpaceLayer(nn.Module):
             y = torch.addcmul(y, self.D.to(self._dtype)[..., None], run.u[:, :, None])
         y = y.to(dtype)
         return (y, State(x, self._last(run))) if return_state else y
+
+    def states(self, u: torch.Tensor, dt: float | torch.Tensor = 1.0) -> torch.Tensor:
+        """x at every sample of signals (batch, feature, time): (batch, feature, order, time). Large, and for regression."""
+        run = checked(self, u.to(self._dtype), dt, None, None, None, False)
+        every = torch.eye(self.d_state, dtype=self._dtype, device=u.device).expand(self.d_model, -1, -1)
+        return self._run(run, every, False)[0]
 
     def rest(self, batch: int) -> State:
         """State of a system that has seen nothing but zeros."""

@@ -2,7 +2,7 @@
 
     encoder   linear map of the input channels (after averaging `stride` samples, where there is one answer for all)
     block     x + drop(mix(act(ssm(norm x)))), or, with prenorm=False, norm(x + ...); then, with mlp > 0, an MLP likewise
-    decoder   a linear map at every sample, of the mean over valid samples, or of the last valid one
+    decoder   a linear map at every sample, of the mean over valid samples, of the last valid one, or of `POOLED` statistics
 
 `mix` is a linear map over features, or a gated one, a * sigmoid(b) (S4 onwards). Dropout takes out a feature at all times.
 """
@@ -18,7 +18,11 @@ from sciml.ssm.layer import StateSpaceLayer
 from sciml.ssm.modes import State
 from solvers.errors import SettingError
 
-ANSWERS = ("each", "mean", "last")
+ANSWERS = ("each", "mean", "last", "statistics")
+POOLED = (
+    "mean", "standard deviation", "largest", "smallest", "share above 0", "share above 1/2", "share above -1/2", "share rising",
+    "mean absolute slope",
+)  # fmt: skip
 NORMS = ("layer", "batch", "none")
 MIXES = ("glu", "linear")
 ACTIVATIONS = ("gelu", "none")
@@ -32,7 +36,8 @@ class Stack:
     norm : "layer" (each sample on its own), "batch" or "none".   prenorm : normalise what enters a block, not what leaves it.
     mix : "glu" or "linear".   activation : "gelu" or "none"; without, and norm="none", mix="linear", the model is linear.
     dropout : share of features.   mlp : hidden width of an MLP after each layer, relative to `width`; 0 for none.
-    answer : "each" sample, the "mean" over them, or the "last".   stride : samples averaged into one (not for "each").
+    answer : "each" sample, the "mean" over them, the "last", or their "statistics".
+    stride : samples averaged into one (not for "each").
     """
 
     width: int = 64
@@ -82,7 +87,7 @@ class SequenceModel(nn.Module):
         self.encoder = Mixing(inputs, stack.width)
         self.blocks = nn.ModuleList([Block(stack) for _ in range(stack.depth)])
         self.norm = _norm(stack.norm if stack.prenorm else "none", stack.width)
-        self.decoder = Mixing(stack.width, outputs)
+        self.decoder = Mixing(stack.width * (len(POOLED) if stack.answer == "statistics" else 1), outputs)
 
     def forward(self, x: torch.Tensor, dt: float | torch.Tensor = 1.0, lengths: torch.Tensor | None = None) -> torch.Tensor:
         """(batch, channel, time) to (batch, output, time), or (batch, output) for one answer.
@@ -100,7 +105,7 @@ class SequenceModel(nn.Module):
         x = self.norm(x)
         if self.stack.answer == "each":
             return self.decoder(x)
-        return self.decoder(_pooled(x, self.stack.answer, lengths)[..., None])[..., 0]
+        return self.decoder(_pooled(x, self.stack.answer, lengths, dt)[..., None])[..., 0]
 
     def stream(self, dt: float = 1.0) -> "ModelStream":
         """The model as it is now, for samples that come one at a time (answers for each sample)."""
@@ -201,7 +206,31 @@ def _averaged(x: torch.Tensor, stride: int, lengths: torch.Tensor | None):
     return sums / counts.clamp_min(torch.finfo(x.dtype).tiny), -(-lengths // stride)
 
 
-def _pooled(x: torch.Tensor, answer: str, lengths: torch.Tensor | None) -> torch.Tensor:
+def statistics(x: torch.Tensor, lengths: torch.Tensor | None = None, dt: float | torch.Tensor = 1.0) -> torch.Tensor:
+    """`POOLED` of (batch, feature, time) over valid samples: (batch, statistic * feature). Shares have no gradient."""
+    count = x.shape[-1] if lengths is None else lengths[:, None].to(x.dtype)
+    valid = None if lengths is None else (torch.arange(x.shape[-1], device=x.device) < lengths[:, None])[:, None]
+    where = lambda v, other=0.0: v if valid is None else torch.where(valid, v, other)  # noqa: E731
+    share = lambda which: where(which.to(x.dtype)).sum(-1) / count  # noqa: E731
+    mean = where(x).sum(-1) / count
+    deviation = (where((x - mean[..., None]) ** 2).sum(-1) / count + torch.finfo(x.dtype).eps).sqrt()
+    slope = slopes(x, dt)
+    return torch.cat([
+        mean, deviation, where(x, -torch.inf).amax(-1), where(x, torch.inf).amin(-1), share(x > 0), share(x > 0.5),
+        share(x > -0.5), share(slope > 0), where(slope.abs()).sum(-1) / count,
+    ], 1)  # fmt: skip
+
+
+def slopes(x: torch.Tensor, dt: float | torch.Tensor = 1.0) -> torch.Tensor:
+    """Increments over the step since the sample before, zero at the first: (batch, feature, time)."""
+    step = torch.as_tensor(dt, dtype=x.dtype, device=x.device)
+    step = step[:, None, 1:] if step.ndim == 2 else step.reshape(-1, 1, 1)
+    return F.pad(x.diff(dim=-1) / step, (1, 0))
+
+
+def _pooled(x: torch.Tensor, answer: str, lengths: torch.Tensor | None, dt: float | torch.Tensor) -> torch.Tensor:
+    if answer == "statistics":
+        return statistics(x, lengths, dt)
     if answer == "last":
         return x[..., -1] if lengths is None else x.gather(-1, (lengths - 1)[:, None, None].expand(-1, x.shape[1], 1))[..., 0]
     if lengths is None:

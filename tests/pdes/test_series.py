@@ -68,16 +68,19 @@ def test_a_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "sktime.datasets", None)
     with pytest.raises(MissingPackage, match=r"sciml-operators\[series\]"):
         series.load("plaid")
+    monkeypatch.setitem(sys.modules, "aeon", None)
+    with pytest.raises(MissingPackage, match=r"sciml-operators\[series-aeon\]"):
+        series.load("pickup")
     with pytest.raises(UnknownName, match="'plaid'"):
         series.load("plaids")
 
 
-def test_every_package_is_in_the_extra():
+def test_every_package_is_in_an_extra():
     import tomllib
     from pathlib import Path
 
     extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    named = {line.split(">")[0] for line in extras["series"]}
+    named = {line.split(">")[0] for line in extras["series"] + extras["series-aeon"]}
     assert {source.package for source in series.SOURCES.values()} <= named
     assert set(series.PANEL) <= set(series.names())
 

@@ -161,8 +161,9 @@ def test_classes_do_not_depend_on_padding(pooling, stride):
     assert (scores.argmax(1) == data.parameters["label"]).mean() > (0.9 if pooling == "mean" else 0.7)
 
 
-def test_classification_keeps_the_contract():
-    check_operator(lambda: create("lssl:tiny"), series(8), overfit=0.3, epochs=40, fresh_process=False)
+@pytest.mark.parametrize(("size", "epochs"), [("tiny", 40), ("bank", 1)])
+def test_classification_keeps_the_contract(size, epochs):
+    check_operator(lambda: create(f"lssl:{size}"), series(8), overfit=0.3, epochs=epochs, fresh_process=False)
 
 
 def test_forecasts_of_an_oscillator_roll_out():

@@ -157,3 +157,16 @@ def test_refusals():
         trained().predict(frames, times=np.arange(5.0))
     with pytest.raises(SettingError, match="'autoregressive' for MemoryFNO"):
         sciml.fit("memory_fno:tiny", moving_data(), progress=False)
+
+
+def test_changes_are_rescaled_to_second_order():
+    """u(t) = exp(-t): changes over a whole frame step, exact, give those over a part of it."""
+    from sciml.operators.memory_fno import _rescaled
+
+    def mistake(step, ratio):
+        over = lambda start, step: torch.tensor(np.exp(-start - step) - np.exp(-start))  # noqa: E731
+        return abs(float(_rescaled(over(1.0, step), over(1.0 - ratio * step, step), ratio) - over(1.0, ratio * step)))
+
+    for ratio in (0.5, 2.0):
+        assert 2.8 < np.log2(mistake(0.2, ratio) / mistake(0.1, ratio)) < 3.3
+    assert mistake(0.2, 1.0) == 0.0
