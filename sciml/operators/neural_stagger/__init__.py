@@ -342,8 +342,14 @@ class NeuralStagger(TorchOperator):
         x = self._tensor(initial)
         # Values that walls prescribe, and classical iterations, belong to the whole field.
         whole = options.get("correct", 0) or self.config.start == "sweep" or self._has_walls()
-        frames = self._whole_frames(x, steps, options) if whole else self._part_frames(x, steps, options)
-        return to_numpy(torch.stack(frames, 1))
+        if whole:
+            return to_numpy(torch.stack(self._whole_frames(x, steps, options), 1))
+        split = self.decomposition(x.shape[2:])
+        parts = self.part_frames(x, steps, options.get("numbers") or range(split.count))
+        join = options.get("join")
+        if "numbers" in options and join is None:
+            return to_numpy(torch.stack(parts, 1))
+        return to_numpy(torch.stack([(join or split).join(frame) for frame in parts], 1))
 
     def _whole_frames(self, x: torch.Tensor, steps: int, options: Mapping[str, Any]) -> list[torch.Tensor]:
         given, frames = [x], []
@@ -356,16 +362,15 @@ class NeuralStagger(TorchOperator):
             given.append(self.moved(given[-1], frame))
         return frames
 
-    def _part_frames(self, x: torch.Tensor, steps: int, options: Mapping[str, Any]) -> list[torch.Tensor]:
+    def part_frames(self, x: torch.Tensor, steps: int, numbers: Sequence[int]) -> list[torch.Tensor]:
+        """Frames of chosen sub-grids, (item, sub-grid, field, *sub-space) each; nothing else is looked at."""
         split = self.decomposition(x.shape[2:])
-        numbers = options.get("numbers") or list(range(split.count))
-        join = options.get("join") or split
         place = self._place(split, x)[:, numbers]
         given, frames = [split.split(x)[:, numbers]], []
         for n in range(1, steps + 1):
             ahead = min(n, self.config.time)
             parts = self.advance_parts(given[n - ahead], place, ahead, numbers=numbers)
-            frames.append(join.join(parts))
+            frames.append(parts)
             given.append(self.moved(given[-1].flatten(0, 1), parts.flatten(0, 1)).unflatten(0, parts.shape[:2]))
         return frames
 

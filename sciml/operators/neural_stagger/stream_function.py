@@ -80,7 +80,8 @@ class StreamFunction(Discretisation):
         return F.pad(total, (1, 1, 1, 1))
 
     def solve(self, r, a, b, p):
-        """(a A + b nu A^2)^-1 by sine modes: exact but for the rows next to walls, whose no-slip stencil differs."""
+        """(a A + b nu A^2)^-1 by sine modes: exact but for the rows next to walls, whose no-slip stencil differs. Classical
+        iterations with it converge while nu dt / h^2 is below about 1."""
         values = self._constant("values", self._values, r)
         (sx, sy) = (self._constant(("sines", i), lambda i=i: _sines(self.grid.axes[i].size - 2), r) for i in (0, 1))
         modes, nu = sx @ r[:, :, 1:-1, 1:-1] @ sy, _per_item(p["nu"])
@@ -101,7 +102,8 @@ class StreamFunction(Discretisation):
         """Rates of u and v on inner faces, without pressure."""
         u, v = self.velocity(psi)
         hx, hy = self.grid.spacing
-        speed, nu = (_per_item(p.get("lid", 1.0)), _per_item(p["nu"]))
+        speed, nu = _per_item(p.get("lid", 1.0)), _per_item(p["nu"])
+        speed = speed[..., 0] if isinstance(speed, torch.Tensor) and speed.ndim else speed
         wall = {side: self._constant(("wall", side), lambda w=w: w, psi) * speed for side, w in self.walls.items()}
         for_u = _laplacian(u, wall["bottom"], wall["top"], hx, hy)
         for_v = _laplacian(v.mT, wall["left"], wall["right"], hy, hx).mT

@@ -10,6 +10,7 @@ training, would then depend on the stopwatch.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 
 import torch
@@ -84,4 +85,6 @@ def _stacked(networks: Sequence[nn.Module], parts: torch.Tensor) -> torch.Tensor
     def call(own, x):
         return torch.func.functional_call(template, own, (x,))
 
-    return torch.vmap(call, in_dims=(0, 1), out_dims=1, randomness="different")(weights, parts)
+    with warnings.catch_warnings():  # operations without a batching rule are called one by one: right, and slower
+        warnings.filterwarnings("ignore", message="There is a performance drop")
+        return torch.vmap(call, in_dims=(0, 1), out_dims=1, randomness="different")(weights, parts)
