@@ -446,6 +446,13 @@ def test_coordinates_of_a_source_are_told_and_move_with_the_offset():
     whole = operator.decomposition((16, 16)).join(place)[0].numpy()
     fits = [np.abs(row / np.abs(row).max() - s / np.abs(s).max()).max() < 1e-5 for row in whole for s in shapes]
     assert sum(fits) == 2
+    frames = np.random.default_rng(3).standard_normal((2, 3, 16, 16))
+    provenance = {"equation": str(pdes.get("navier_stokes").equation)}
+    labelled = Dataset(
+        fields={"w": frames}, grid=Grid.box("periodic", 16, dimension=2), times=[0, 0.1, 0.2], provenance=provenance
+    )
+    by_data = sciml.fit(NeuralStagger("resnet:tiny", space=2, learn="data"), labelled, epochs=1, **QUIET).operator
+    assert torch.equal(by_data._place(by_data.decomposition((16, 16)), torch.zeros(1)), place)
 
 
 def test_refusals():

@@ -26,7 +26,7 @@ from sciml.operator import Learner, Operator, Training, config_of, create, store
 from sciml.operators.neural_stagger.config import Config
 from sciml.operators.neural_stagger.decomposition import InterleavedDecomposition, per_axis
 from sciml.operators.neural_stagger.learner import StaggerLearner
-from sciml.operators.neural_stagger.physics import Physics, draw_states, steady_channels
+from sciml.operators.neural_stagger.physics import Physics, draw_states, known_equation, steady_channels
 from sciml.operators.neural_stagger.stepping import Certificate
 from sciml.operators.neural_stagger.subsolvers import SubSolvers
 from sciml.tasks import Batch, Signature, Task
@@ -182,7 +182,8 @@ class NeuralStagger(TorchOperator):
         sub = decomposition.sub_shape  # refuses factors that do not divide
         use = c.equation and signature.kind == "autoregressive" and c.learn in ("physics", "mixed")
         self.physics = self._physics_of(signature, c) if use or (c.equation and (c.correct or c.start == "sweep")) else None
-        told = steady_channels(self.physics.equation if self.physics is not None else None, grid)
+        self.equation = self.physics.equation if self.physics is not None else known_equation(signature, c.equation)
+        told = steady_channels(self.equation, grid)
         names = (*signature.inputs, *(f"place{i}" for i in range(len(told))))
         sharing = c.sharing or ("shared" if grid.is_periodic else "offset")
 
@@ -256,7 +257,7 @@ class NeuralStagger(TorchOperator):
         key = (split.shape, like.dtype, like.device)
         if key not in network.places:
             grid = self.bound_signature.grid.with_shape(split.shape)
-            told = steady_channels(self.physics.equation if self.physics is not None else None, grid)
+            told = steady_channels(self.equation, grid)
             network.places[key] = split.split(torch.as_tensor(told[None]).to(like.device, like.dtype))
         return network.places[key]
 

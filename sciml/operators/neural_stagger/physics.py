@@ -110,6 +110,20 @@ def wall_speeds(walls: Mapping[str, Any]) -> Mapping[str, Any]:
     return {side: tuple(v * a for a in across.get(side, (1.0, 0.0))) for side, v in walls.items()}
 
 
+def known_equation(signature: Signature, text: str) -> Equation | None:
+    """The equation of a time-dependent task, where it is one that is advanced in time; None where it tells nothing."""
+    if not text or signature.kind != "autoregressive":
+        return None
+    names = signature.inputs[signature.history * len(signature.outputs) :]
+    inputs = tuple(name for name in names if name not in signature.parameters)
+    try:
+        equation = Equation(text, dimension=signature.grid.dimension, inputs=inputs)
+        equation.evolution  # noqa: B018 - refuses what cannot be sorted
+    except SettingError:
+        return None
+    return equation
+
+
 def steady_channels(equation: Equation | None, grid: Grid) -> np.ndarray:
     """What a sub-solver must be told of its place, (channel, *space): distance along axes with walls, steady sources of the
     equation (of unit size), and sines and cosines along axes on which its other coefficients depend."""
