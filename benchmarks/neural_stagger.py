@@ -17,6 +17,7 @@ one sample on one thread.
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,8 +40,10 @@ from sciml.operators.neural_stagger.stepping import Stepper
 from sciml.tasks import as_task
 from sciml.timing import median_seconds
 from solvers.errors import UserError
+from solvers.files import write_bytes
 from solvers.grid import Axis, Grid
 
+DOCS = Path(__file__).parents[1] / "docs" / "neural_stagger.md"
 SPACE, TIME = (1, 2, 4, 8), (1, 2, 4)
 TEST_SEED, TESTS, STATES = 991, 8, 128
 FEWEST = 4  # points per axis of a sub-grid, below which a kernel wraps around it more than once
@@ -331,6 +334,8 @@ SMALLER: dict[str, tuple[str, dict, int]] = {
     "resnet 12 x 4, space 4": ("resnet", {"width": 12, "layers": 4}, 4),
     "resnet 8 x 3, space 4": ("resnet", {"width": 8, "layers": 3}, 4),
     "resnet 6 x 2, space 4": ("resnet", {"width": 6, "layers": 2}, 4),
+    "resnet 4 x 2, space 4": ("resnet", {"width": 4, "layers": 2}, 4),
+    "resnet 4 x 3, space 4": ("resnet", {"width": 4, "layers": 3}, 4),
     "resnet 6 x 2": ("resnet", {"width": 6, "layers": 2}, 1),
     "lordnet 8 x 2": ("lordnet", {"width": 8, "blocks": 2}, 1),
     "lordnet 8 x 2, space 4": ("lordnet", {"width": 8, "blocks": 2}, 4),
@@ -338,7 +343,7 @@ SMALLER: dict[str, tuple[str, dict, int]] = {
 
 
 def smaller(rows: Rows, updates: int) -> None:
-    """128 x 128: error and time per step of networks that use the larger reach of a sub-grid to be smaller."""
+    """128 x 128: errors of networks that use the larger reach of a sub-grid to be smaller."""
     tests = None
     for label, (backbone, settings, space) in SMALLER.items():
         key = f"smaller {label}"
@@ -346,19 +351,27 @@ def smaller(rows: Rows, updates: int) -> None:
             continue
         tests = tests or test_set(LARGE)
         _, first, truth = tests
-        settled: dict[str, Any] = {"settings": settings, "backbone": backbone}
-        result = trained(LARGE, space, 1, updates, 0, **settled)
+        result = trained(LARGE, space, 1, updates, 0, settings=settings, backbone=backbone)
         one, last = errors_of(np.asarray(result.operator.rolled_out(first, LARGE.steps)), truth)
-        loop = trained(LARGE, space, 1, 1, 0, backend="loop", **settled).operator
         row = {"case": "smaller", "network": label, "space": space, "error_first": one, "error_horizon": last}
-        row |= times_of(result.operator, loop, torch.as_tensor(first[:1]))
-        if space > 1:
-            apart = {"sharing": "separate"} | settled
-            both = [trained(LARGE, space, 1, 1, 0, backend=b, **apart).operator for b in ("batched", "loop")]
-            found = times_of(both[0], both[1], torch.as_tensor(first[:1]))
-            row |= {"ms_step_separate": found["ms_step"], "ms_step_separate_loop": found["ms_step_loop"]}
         rows.add(key, row | {"training_seconds": result.seconds, "parameters": result.operator.parameter_count})
-        print(key, {k: round(v, 4) for k, v in row.items() if isinstance(v, float)}, flush=True)
+        print(key, f"{one:.2e} {last:.2e} ({result.seconds:.0f} s)", flush=True)
+
+
+def cost_of_smaller(rows: Rows) -> None:
+    """Their times, with shared and with separate weights."""
+    x = torch.randn(1, 1, *[LARGE.resolution] * 2, generator=torch.Generator().manual_seed(3))
+    for label, (backbone, settings, space) in SMALLER.items():
+        key = f"cost of smaller {label}"
+        if key in rows:
+            continue
+        row: dict[str, Any] = {"case": "cost of smaller", "network": label}
+        for sharing, ending in (("shared", ""), ("separate", "_separate")):
+            options: dict[str, Any] = {"settings": settings, "backbone": backbone, "sharing": sharing}
+            both = [trained(LARGE, space, 1, 1, 0, backend=b, **options).operator for b in ("batched", "loop")]
+            row |= {name + ending: value for name, value in times_of(both[0], both[1], x).items()}
+        rows.add(key, row)
+        print(key, {k: round(v, 3) for k, v in row.items() if k.startswith("ms")}, flush=True)
 
 
 def summary(rows: Rows) -> None:
@@ -388,6 +401,81 @@ def summary(rows: Rows) -> None:
             })  # fmt: skip
 
 
+def section(title: str, head: Sequence[str], body: list[list[str]]) -> str:
+    """A heading and a Markdown table."""
+    rows = [list(head), ["---"] * len(head), *body]
+    return "\n".join([f"## {title}", "", *(f"| {' | '.join(row)} |" for row in rows), ""])
+
+
+def report(rows: Rows) -> str:
+    """The tables of docs/neural_stagger.md, from what is stored."""
+    stored = list(rows.rows.values())
+    by_factor, free, costs, ratios, kinds, sizes = [], [], [], [], [], []
+    for name in CASES:
+        for space in SPACE:
+            of = [r for r in stored if r["case"] == name and r.get("space") == space and "seed" in r and "loss" not in r]
+            cells = [shown([r["error_horizon"] for r in of if r["time"] == time]) for time in TIME]
+            by_factor += [[name, str(space), *cells]] if of else []
+    for r in stored:
+        if "baseline" in r:
+            label = r["baseline"] + (f", factor {r['space']}" if "space" in r else "")
+            horizon = f"{r['error_horizon']:.1e}" if r["error_horizon"] is not None else "diverges"
+            floor = f"{r['information_floor']:.1e}" if "information_floor" in r else ""
+            free.append([r["case"], label, f"{r['error_first']:.1e}", horizon, floor])
+        elif "published_ratio" in r:
+            repaid = r["break_even"] if isinstance(r["break_even"], str) else f"{r['break_even']:.0f}"
+            values = [number(r[k]) for k in ("published_ratio", "same_machine_ratio", "batched_over_loop", "ms_horizon")]
+            values += [number(r["classical_ms_horizon"]), number(r["speed_up_over_classical"]), repaid]
+            ratios.append([r["case"], str(r["space"]), f"{r['error_horizon']:.2g}", *values])
+        elif r["case"] == "smaller":
+            times = ("ms_step", "ms_step_loop", "ms_sub_solver", "ms_step_separate", "ms_step_loop_separate")
+            measured = rows.rows.get(f"cost of smaller {r['network']}", {})
+            sizes.append([r["network"], f"{r['error_horizon']:.2e}", *(number(measured.get(k)) for k in times)])
+        elif "ms_sub_solver" in r:
+            flop = rows.rows.get(f"{r['case']} space {r['space']} time 1 seed 0", {})
+            values = [number(r[k]) for k in ("ms_step", "ms_step_loop", "ms_sub_solver")]
+            values += [number(flop[k] / 1e6 if k in flop else None) for k in ("flops_step", "flops_sub_solver")]
+            costs.append([r["case"], str(r["space"]), *values])
+    for kind in dict.fromkeys(r["loss"] for r in stored if "loss" in r):
+        found = [r for r in stored if r.get("loss") == kind]
+        kinds.append([kind, *(shown([f[k] for f in found]) for k in ("error_first", "error_horizon")), str(len(found))])
+    return "\n".join([
+        INTRODUCTION,
+        section("Error after the horizon", ("problem", "space", "time 1", "time 2", "time 4"), by_factor),
+        section("What costs no training", ("problem", "", "first step", "horizon", "floor of a linear sub-solver"), free),
+        section("Milliseconds and arithmetic of a step", ("problem", "space", "batched", "loop", "one sub-solver",
+                "MFLOP", "MFLOP of one sub-solver"), costs),
+        section("The published ratio and the honest one", ("problem", "space", "error", "whole network / one sub-solver",
+                "whole network / all sub-solvers", "loop / batched", "ms to the horizon", "ms of the solver at that error",
+                "speed-up S", "solves until repaid"), ratios),
+        section("By what it is trained: vorticity, space 2, equal seconds", ("", "first step", "horizon", "seeds"), kinds),
+        section("Smaller networks on sub-grids: vorticity, 128 x 128", ("network", "error", "ms per step", "loop",
+                "one sub-solver", "separate weights", "separate, loop"), sizes),
+    ])  # fmt: skip
+
+
+def shown(values: Sequence[float]) -> str:
+    """Mean and spread over seeds."""
+    if not values:
+        return "–"
+    return f"{np.mean(values):.2g}" + (f" ± {np.std(values):.1g}" if len(values) > 1 else "")
+
+
+def number(value: float | None) -> str:
+    """Three digits, or nothing."""
+    return "–" if value is None else f"{value:.3g}"
+
+
+INTRODUCTION = """# NeuralStagger, measured
+
+Made by `python -m benchmarks.neural_stagger` and `--parts report`. Networks are trained by the residual of the trapezoid
+alone, from the problem's initial law and states of their own, for the same few updates whatever the factors; times are
+those of one sample on one thread of a shared machine. "Scheme" is what a perfect minimiser of the loss would reach;
+"picard 1" is one classical iteration per step from the frame before, at a quarter of the cost of a classical step;
+"interleaved" solves every sub-grid classically, on its own.
+"""
+
+
 def main(arguments: Sequence[str] | None = None) -> Rows:
     """Run what is missing; returns the rows."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -400,6 +488,10 @@ def main(arguments: Sequence[str] | None = None) -> Rows:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     rows = Rows(options.name, {"updates": options.updates, "tests": TESTS, "states": STATES, "seconds": options.seconds})
+    if options.parts == ["report"]:
+        summary(rows)
+        write_bytes(DOCS, report(rows).encode())
+        return rows
     made = {name: test_set(CASES[name]) for name in options.cases}
     if "baselines" in options.parts:
         for name in options.cases:
@@ -407,6 +499,8 @@ def main(arguments: Sequence[str] | None = None) -> Rows:
     if "cost" in options.parts:
         for name in options.cases:
             cost(CASES[name], name, rows, made[name])
+    if "cost" in options.parts:
+        cost_of_smaller(rows)
     if "losses" in options.parts and "vorticity" in options.cases:
         losses(CASES["vorticity"], "vorticity", rows, range(options.seeds), options.seconds, made["vorticity"])
     if "smaller" in options.parts:
