@@ -18,7 +18,7 @@ from pdes.dataset import Dataset
 from sciml.checks import moving_data, smooth_data
 from sciml.operators.fno import FNO
 from sciml.operators.neural_stagger import NeuralStagger
-from sciml.operators.neural_stagger.floor import best_filter, filter_error, information_floor
+from sciml.operators.neural_stagger.floor import best_filter, filter_error, information_floor, rolled_filter
 from sciml.operators.neural_stagger.learner import Pool
 from sciml.operators.neural_stagger.physics import draw_states
 from sciml.operators.resnet import ResNet
@@ -283,23 +283,26 @@ def heat_states(n=64, points=32, seed=3):
     return data, spectrum, k
 
 
-@pytest.mark.parametrize("norm", ["preconditioned", "plain"])
-def test_a_linear_sub_solver_trained_by_the_residual_is_the_best_filter(norm):
+@pytest.mark.parametrize(("norm", "frames"), [("preconditioned", 1), ("plain", 1), ("plain", 4)])
+def test_a_linear_sub_solver_trained_by_the_residual_is_the_best_filter(norm, frames):
     """The whole path (drawing, training, roll-out) finds the minimiser that a formula gives, and is not below the floor."""
     data, spectrum, k = heat_states()
-    made = NeuralStagger("resnet", space=4, settings={"layers": 1, "kernel": 7}, norm=norm, pool=0, rollout=1)
+    how = {"norm": norm, "pool": 0, "rollout": frames, "gradient": "full"}
+    made = NeuralStagger("resnet", space=4, settings={"layers": 1, "kernel": 7}, **how)
     operator = sciml.fit(made, data, epochs=300, batch_size=64, lr=5e-2, **QUIET).operator
     impulse = np.zeros((1, 1, 32), np.float32)
     impulse[..., 0] = 1
     learned = np.fft.fft(operator.predict(impulse)[0, 0] - operator.predict(0 * impulse)[0, 0])
     linear, exact = -2e-3 * k**2, np.exp(-2e-3 * k**2)
     new, old = 1 - linear / 2, -1 - linear / 2
-    best = best_filter(spectrum, new, old, 4, 1 / new if norm == "preconditioned" else None)
+    best = rolled_filter(spectrum, new, old, 4, frames, 1 / new if norm == "preconditioned" else None)
     expected, found = filter_error(spectrum, exact, best), filter_error(spectrum, exact, learned)
     assert found == pytest.approx(expected, rel=0.1)
     assert found > 0.99 * information_floor(spectrum, exact, 4)
     other = best_filter(spectrum, new, old, 4, None if norm == "preconditioned" else 1 / new)
     assert abs(filter_error(spectrum, exact, other) - found) > 3 * abs(expected - found)  # it tells the two norms apart
+    size = lambda h: float(np.sqrt((spectrum * np.abs(h) ** 2).sum()))  # noqa: E731
+    assert size(learned) == pytest.approx(size(best), rel=0.1)  # of 64 states; four frames take a fifth away
 
 
 def test_the_pool_goes_on_replaces_what_leaves_and_comes_back_from_a_file():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sciml.operators.neural_stagger.decomposition import InterleavedDecomposition, join_frames, split_frames
-from sciml.operators.neural_stagger.floor import best_filter, filter_error, information_floor
+from sciml.operators.neural_stagger.floor import best_filter, filter_error, information_floor, rolled_filter
 from solvers.errors import GridError, SettingError
 
 SHAPES = ((13,), (16,), (6, 12), (13, 7), (3, 5), (4, 6, 9), (5, 3, 2))
@@ -145,3 +145,19 @@ def test_the_plain_residual_is_the_wrong_norm(alpha, dt, s, scheme, plain, preco
     np.testing.assert_allclose(found, (scheme, plain, preconditioned), rtol=0.03)
     least = filter_error(energy, symbol, best_filter(energy, np.ones_like(new), -symbol, s))
     np.testing.assert_allclose(least, information_floor(energy, symbol, s), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("weighted", "errors", "amplitude"), [(False, (2.6e-2, 3.9e-2, 6.6e-2), 0.977), (True, (1.9e-2, 2.2e-2, 3.1e-2), 0.992)]
+)
+def test_gradients_through_a_roll_out_teach_a_sub_solver_to_damp(weighted, errors, amplitude):
+    """Heat, s = 4, ten steps: computed before by another program; the last amplitude is that of 16 frames."""
+    _, squares, energy = law(2.5)
+    linear = -1e-3 * squares
+    new, old, symbol = 10 - linear / 2, -10 - linear / 2, np.exp(0.1 * linear)
+    weights = 1 / new if weighted else None
+    filters = [rolled_filter(energy, new, old, 4, frames, weights) for frames in (1, 4, 16)]
+    np.testing.assert_allclose([filter_error(energy, symbol, h, 10) for h in filters], errors, rtol=0.05)
+    np.testing.assert_allclose(filters[0], best_filter(energy, new, old, 4, weights), rtol=1e-12)
+    size = np.sqrt((energy * np.abs(filters[2]) ** 20).sum() / (energy * symbol**20).sum())
+    assert size == pytest.approx(amplitude, abs=0.002)

@@ -70,6 +70,32 @@ def best_filter(
     return from_classes(np.repeat(h[:, None], e.shape[1], 1), np.shape(spectrum), space)
 
 
+def rolled_filter(
+    spectrum: np.ndarray,
+    new: np.ndarray,
+    old: np.ndarray,
+    space: int | Sequence[int],
+    frames: int,
+    weights: np.ndarray | None = None,
+) -> np.ndarray:
+    """The same when gradients pass through a roll-out of `frames` frames (gradient="full"), starting from `best_filter`'s phase.
+
+    The loss is (sum_{n < frames} |h|^2n) sum_K E |W (a h + b)|^2: where the second factor cannot vanish, the first one pulls |h|
+    down. A sub-solver that lacks information learns to damp.
+    """
+    weighted = np.asarray(spectrum) * (1.0 if weights is None else np.abs(weights) ** 2)
+    e, a, b = (alias_classes(v * np.ones(np.shape(spectrum)), space) for v in (weighted, new, old))
+    free = alias_classes(best_filter(spectrum, new, old, space, weights), space)[:, 0]
+    square, constant = (e * np.abs(a) ** 2).sum(-1), (e * np.abs(b) ** 2).sum(-1)
+    share = np.linspace(0, 1, 4001)  # of the modulus that one frame alone would take
+    modulus = np.abs(free)[:, None] * share
+    loss = sum(modulus ** (2 * n) for n in range(frames)) * (
+        square[:, None] * (modulus**2 - 2 * modulus * np.abs(free)[:, None]) + constant[:, None]
+    )
+    h = free * share[np.argmin(loss, axis=1)]
+    return from_classes(np.repeat(h[:, None], e.shape[1], 1), np.shape(spectrum), space)
+
+
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     """above / below, and zero for classes without energy."""
     return np.where(below > 0, above / np.where(below > 0, below, 1.0), 0.0)
