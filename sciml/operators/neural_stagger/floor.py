@@ -78,10 +78,10 @@ def rolled_filter(
     frames: int,
     weights: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The same when gradients pass through a roll-out of `frames` frames (gradient="full"), starting from `best_filter`'s phase.
+    """The same when gradients pass through a roll-out of `frames` frames (gradient="full").
 
-    The loss is (sum_{n < frames} |h|^2n) sum_K E |W (a h + b)|^2: where the second factor cannot vanish, the first one pulls |h|
-    down. A sub-solver that lacks information learns to damp.
+    The loss is (sum_{n < frames} |h|^2n) sum_K E |W (a h + b)|^2: where the second factor cannot vanish, the first one pulls
+    |h| down, at the phase of `best_filter`. A sub-solver that lacks information learns to damp.
     """
     weighted = np.asarray(spectrum) * (1.0 if weights is None else np.abs(weights) ** 2)
     e, a, b = (alias_classes(v * np.ones(np.shape(spectrum)), space) for v in (weighted, new, old))
