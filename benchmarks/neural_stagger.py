@@ -452,7 +452,8 @@ def report(rows: Rows) -> str:
         section("The published ratio and the honest one", ("problem", "space", "error", "whole network / one sub-solver",
                 "whole network / all sub-solvers", "loop / batched", "ms to the horizon", "ms of the solver at that error",
                 "speed-up S", "solves until repaid"), ratios),
-        section("By what it is trained: vorticity, space 2, equal seconds", ("", "first step", "horizon", "updates", "seeds"), kinds),
+        section("By what it is trained: vorticity, space 2, equal seconds",
+                ("", "first step", "horizon", "updates", "seeds"), kinds),
         section("Smaller networks on sub-grids: vorticity, 128 x 128", ("network", "error", "ms per step", "loop",
                 "one sub-solver", "separate weights", "separate, loop"), sizes),
     ])  # fmt: skip
