@@ -2,7 +2,7 @@
 
     min over c of  1/2 |w(T; f) - w*|^2 / |w*|^2 + alpha/2 |c|^2,     f = sum of ten Fourier modes with amplitudes c
 
-    python -m benchmarks.optimal_control [--updates 1500] [--iterations 60] [--seeds 3]
+    python -m benchmarks.optimal_control [--updates 600] [--iterations 60] [--seeds 3]
 
 Flow on a torus under a steady force. The learned solver has seen random states and forces and the equation's residual, no
 solution. Gradients go through its roll-out by back-propagation, and through the exponential integrator in the same way,
@@ -155,7 +155,7 @@ def cosine(a: np.ndarray, b: np.ndarray) -> float:
 def main(arguments: Sequence[str] | None = None) -> Rows:
     """Train, control, score; returns the rows."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--updates", type=int, default=1500)
+    parser.add_argument("--updates", type=int, default=600)
     parser.add_argument("--iterations", type=int, default=60)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--space", type=int, nargs="*", default=[1, 2, 4])
