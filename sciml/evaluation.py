@@ -121,14 +121,7 @@ def rollout(operator: Operator, initial: np.ndarray, steps: int) -> np.ndarray:
             needed="one trained with task='autoregressive' or 'forecast'",
             remedy="Train it so.",
         )
-    fields = len(signature.outputs)
-    past, constants = initial[:, : signature.history * fields], initial[:, signature.history * fields :]
-    frames = []
-    for _ in range(steps):
-        frame = np.asarray(operator.predict(np.concatenate([past, constants], axis=1)))
-        frames.append(frame)
-        past = np.concatenate([past[:, fields:], frame], axis=1)
-    return np.stack(frames, axis=1)
+    return operator.rolled_out(initial, steps)
 
 
 def bootstrap_interval(values: np.ndarray, *, level: float = 0.95, draws: int = 2000, seed: int = 90210) -> tuple[float, float]:

@@ -26,7 +26,7 @@ from sciml.tasks import Batch, Task, as_task
 from solvers.errors import CheckpointError, DataError, SettingError
 
 if TYPE_CHECKING:
-    from pdes import Dataset
+    from pdes import Dataset, Problem
 
 IN_MEMORY_BYTES = 2 * 2**30  # data sets up to this size are read once, larger ones batch by batch
 HELD_OUT = 0.1  # share of the data that judges the epochs when the caller passes no validation set
@@ -75,7 +75,7 @@ class FitResult:
 
 def fit(
     operator: Any,
-    dataset: "Dataset",
+    dataset: "Dataset | Problem | str",
     *,
     task: Task | str | None = None,
     validation: "Dataset | float | bool | None" = None,
@@ -103,7 +103,7 @@ def fit(
     ----------
     operator : an `Operator`, a name with a size ("mgno", "mgno:small"), a `torch.nn.Module` or an `equinox.Module`. It is
         trained in place; one that is already bound goes on from its weights.
-    dataset : training data.
+    dataset : training data; or a problem (or its name), for operators that learn from the equation alone.
     task : what maps to what (`sciml.tasks`); by default what the data suggest.
     validation : a Dataset; a share of the samples to hold out (default 0.1, the last ones); or False for none.
     epochs, batch_size, lr, loss : None takes the operator's recommendation.
@@ -140,9 +140,11 @@ def fit(
     given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "loss": loss}
     given |= {"device": device, "precision": precision, "compile": compile, "seed": seed}
     options = replace(training or Training(), **{k: v for k, v in given.items() if v != getattr(Training, k)})
+    operator = as_operator(operator)
+    if not hasattr(dataset, "fields"):
+        dataset = operator.states(dataset, seed=options.seed)
     if len(dataset) == 0:
         raise DataError(given="an empty dataset", needed="at least one sample", remedy="Generate some.")
-    operator = as_operator(operator)
     train_data, validation_data = _held_out(dataset, validation)
     train = as_task(task, _readable(train_data))
     if operator.takes is not None and train.kind not in operator.takes:
@@ -393,10 +395,15 @@ def _step_seconds(learner: Learner, batches: _Batches, at: Position, steps: int)
 
 
 def judged(operator: Operator, task: Task, chunk: int = 64) -> float:
-    """Mean of the task's criterion (relative L2, for fields) over an operator's predictions, in float64."""
+    """Mean of the task's criterion (relative L2, for fields) over an operator's predictions, in float64; or of the operator's
+    own (`Operator.judge`)."""
     values = []
     for start in range(0, len(task), chunk):
         batch = task.batch(np.arange(start, min(start + chunk, len(task))))
+        own = operator.judge(batch)
+        if own is not None:
+            values.append(np.asarray(own, np.float64))
+            continue
         prediction = np.asarray(operator.predict(batch.inputs, **task.elsewhere(operator)))
         found = measure(prediction, batch.targets, task.signature.output_grid, (task.criterion,))
         values.append(found[task.criterion])

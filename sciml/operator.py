@@ -208,6 +208,42 @@ class Operator(ABC):
             frames = np.concatenate([frames, np.concatenate([last, frames[:, fields:, -1:]], axis=1)], axis=2)
         return np.moveaxis(frames[:, :fields, given:], 2, 1)
 
+    def rolled_out(self, initial: Any, steps: int, **where: Any) -> Any:
+        """Of a one-step operator, the next `steps` frames from the inputs of the first: (item, step, field, *space).
+
+        Each answer becomes the newest frame. An operator that advances several frames at once, or need not put its state
+        together in between, overrides this.
+
+        where : as for `predict`.
+        """
+        signature = self.bound_signature
+        fields = len(signature.outputs)
+        past, constants = initial[:, : signature.history * fields], initial[:, signature.history * fields :]
+        frames = []
+        for _ in range(steps):
+            frame = np.asarray(self.predict(np.concatenate([past, constants], axis=1), **where))
+            frames.append(frame)
+            past = np.concatenate([past[:, fields:], frame], axis=1)
+        return np.stack(frames, axis=1)
+
+    def states(self, problem: Any, *, seed: int = 0) -> Any:
+        """States of a problem without solutions, a Dataset, for operators that learn from the equation alone.
+
+        Raises
+        ------
+        SettingError : this operator needs solutions.
+        """
+        raise SettingError(
+            given=f"problem {getattr(problem, 'name', problem)!r} for {type(self).__name__}, which learns from solutions",
+            needed="a dataset",
+            remedy="Pass pdes.generate(problem, n=..., resolution=...).",
+        )
+
+    def judge(self, batch: Batch) -> np.ndarray | None:
+        """How wrong the answers to a batch of held-out inputs are, (item,), where no labels may be used; None leaves that to
+        the task's criterion."""
+        return None
+
     @abstractmethod
     def state(self) -> Arrays:
         """Weights and normalisers by name."""

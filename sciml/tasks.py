@@ -378,6 +378,54 @@ class Autoregressive(Task):
         return Batch(_stack(x), _stack(y), items)
 
 
+class States(Task):
+    """States whose future is not known: the next frame from the last ones, for operators that learn from the equation alone.
+
+    The dataset holds as many frames as the operator is given, and names the time to the next one, provenance["step"], and the
+    number of steps of interest, provenance["steps"]. Targets are the last frame given: there is no other.
+    """
+
+    kind = "states"
+
+    def __init__(self, dataset, *, inputs=None, outputs=None, _parameters=None):
+        super().__init__(dataset, inputs=inputs, outputs=outputs)
+        self._inputs = _pick(dataset.inputs, inputs, "input")
+        self._outputs = _pick(dataset.fields, outputs, "field")
+        if dataset.times is None or "step" not in dataset.provenance:
+            raise SettingError(
+                given="a dataset for the task 'states' that does not say how far apart frames are",
+                needed="times, and provenance={'step': ...}",
+                remedy="Pass a problem to `fit`, or use task='autoregressive'.",
+            )
+        parameters = tuple(_varying_parameters(dataset) if _parameters is None else _parameters)
+        outs, history = _channels(dataset.fields, self._outputs), len(dataset.times)
+        past = tuple(f"{name}@{i - history + 1}" for i in range(history) for name in outs) if history > 1 else outs
+        step, steps = float(dataset.provenance["step"]), int(dataset.provenance.get("steps", 1))
+        self.signature = Signature(
+            Autoregressive.kind,
+            past + _channels(dataset.inputs, self._inputs) + parameters,
+            outs,
+            dataset.grid,
+            history=history,
+            parameters=parameters,
+            times=tuple(step * i for i in range(steps + 1)),
+        )
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def sample_of(self, items):
+        return np.asarray(items)
+
+    def batch(self, items):
+        items = _numbers(items)
+        x = [_read(self.dataset.fields[n], items, i) for i in range(self.signature.history) for n in self._outputs]
+        last = x[-len(self._outputs) :]
+        x += [_read(self.dataset.inputs[name], items) for name in self._inputs]
+        x += self._parameter_channels(items, x[0].shape[2:])
+        return Batch(_stack(x), _stack(last), items)
+
+
 def _need_time(dataset, kind: str) -> None:
     if dataset.times is None or len(dataset.times) < 2:
         raise SettingError(
@@ -387,7 +435,7 @@ def _need_time(dataset, kind: str) -> None:
         )
 
 
-TASKS: dict[str, type[Task]] = {cls.kind: cls for cls in (Steady, Final, Trajectory, Autoregressive)}
+TASKS: dict[str, type[Task]] = {cls.kind: cls for cls in (Steady, Final, Trajectory, Autoregressive, States)}
 
 
 def task_class(kind: str) -> type[Task]:
@@ -409,6 +457,8 @@ def suggested(dataset) -> str:
     """What the data look like: labelled series to classify, an input in time to answer, frames that follow each other."""
     if dataset.times is None:
         return "steady"
+    if "step" in dataset.provenance:
+        return "states"
     if "classes" in dataset.provenance and "label" in dataset.parameters:
         return "classification"
     if any("time" in array.dims for array in dataset.inputs.values()):

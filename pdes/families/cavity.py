@@ -23,6 +23,9 @@ def lid(x: np.ndarray) -> np.ndarray:
     return 16 * x**2 * (1 - x) ** 2
 
 
+WALLS = {"top": (lid, 0.0)}
+
+
 @dataclass(frozen=True)
 class CavitySolver:
     """Projection on the staggered grid.
@@ -36,6 +39,11 @@ class CavitySolver:
     speed: float = 1.2
     ramp: float = 0.5
 
+    @property
+    def walls(self) -> Mapping:
+        """Velocities of the walls once the lid has its speed."""
+        return WALLS
+
     def prepare(self, problem: Problem, grid: Grid, seed: int) -> "CavitySolver":
         return self
 
@@ -48,7 +56,7 @@ class CavitySolver:
         dt = min(grid.spacing) / self.speed
         start = np.stack([inputs["u"], inputs["v"]], axis=-1)
         known = {"nu": parameters["nu"], "force": (0.0, inputs["f"])}
-        result = ProjectionNavierStokes(grid, dt, walls={"top": (lid, 0.0)}, ramp=self.ramp).solve(start, times, known)
+        result = ProjectionNavierStokes(grid, dt, walls=WALLS, ramp=self.ramp).solve(start, times, known)
         return Solution({name: result.values[..., i] for i, name in enumerate("uvp")}, result.outcome, result.stats)
 
 
@@ -68,7 +76,7 @@ class SteadyCavitySolver:
         from solvers.steady_flow import SteadyNavierStokes
 
         known = {"nu": parameters["nu"], "force": (0.0, inputs["f"])}
-        result = SteadyNavierStokes(grid, {"top": (lid, 0.0)}, tolerance=self.tolerance).solve(known, len(inputs["f"]))
+        result = SteadyNavierStokes(grid, WALLS, tolerance=self.tolerance).solve(known, len(inputs["f"]))
         return Solution({name: result.values[..., i] for i, name in enumerate("uvp")}, result.outcome, result.stats)
 
 

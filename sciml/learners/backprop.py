@@ -187,15 +187,10 @@ class Backprop(Learner):
         self._resume_live()
         for group in self.optimizer.param_groups:
             group["lr"] = group["share"] * learning_rate(self.training, at.total, self.total_steps)
-        inputs = torch.as_tensor(batch.inputs).to(self.device, self.dtype)
-        targets = torch.as_tensor(batch.targets).to(self.device, self.dtype)
-        mixed = self.training.precision == "bf16"
         self.module.train()
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(derived_seed(self.training.seed, Purpose.STEP, at.total))  # dropout and its like
-            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=mixed):
-                outputs = self.operator.apply(inputs, self.network)
-            loss = self.loss_each(outputs.to(self.dtype), targets, self.operator.bound_signature.output_grid).mean()
+            loss = self.objective(batch, at)
         self.optimizer.zero_grad(set_to_none=True)
         (loss * batch.weight).backward()
         if self.training.clip:
@@ -209,6 +204,14 @@ class Backprop(Learner):
                 for name, tensor in _tensors(self.module):
                     _blend(self.average[name], tensor, 1 - decay)
         return {"loss": loss.detach()}
+
+    def objective(self, batch: Batch, at: Position) -> torch.Tensor:
+        """What a step makes smaller; learners that need no labels, or more than those of the batch, override this."""
+        inputs = torch.as_tensor(batch.inputs).to(self.device, self.dtype)
+        targets = torch.as_tensor(batch.targets).to(self.device, self.dtype)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.training.precision == "bf16"):
+            outputs = self.operator.apply(inputs, self.network)
+        return self.loss_each(outputs.to(self.dtype), targets, self.operator.bound_signature.output_grid).mean()
 
     def end_epoch(self, at: Position) -> Mapping[str, Any]:
         if self.average:
