@@ -200,13 +200,13 @@ class Cycle:
         u += self.prolongations[depth] @ self._descend(depth + 1, coarse)
         return self._smooth(depth, u, f)
 
-    def _smooth(self, depth: int, u: np.ndarray | None, f: np.ndarray) -> np.ndarray:
-        """Chebyshev iteration for the upper three quarters of the spectrum of B A; None is zero."""
+    def _smooth(self, depth: int, start: np.ndarray | None, f: np.ndarray) -> np.ndarray:
+        """Chebyshev iteration for the upper three quarters of the spectrum of B A; a start of None is zero."""
         operator, smoother = self.products[depth], self.smoothers[depth]
         centre, half = 0.625 * smoother.bound, 0.375 * smoother.bound
-        step = smoother(f if u is None else f - operator @ u)
+        step = smoother(f if start is None else f - operator @ start)
         step /= centre
-        u = step.copy() if u is None else u + step
+        u = step.copy() if start is None else start + step
         rate = half / centre
         for _ in range(self.sweeps - 1):
             previous, rate = rate, 1 / (2 * centre / half - rate)
@@ -282,11 +282,11 @@ def by_diagonals(operator: csr_array, shape: tuple[int, ...], corners: bool) -> 
     strides = [int(np.prod(shape[i + 1 :])) for i in range(len(shape))]
     steps = [s for s in itertools.product((-1, 0, 1), repeat=len(shape)) if corners or sum(map(abs, s)) <= 1]
     offsets = np.unique([sum(map(mul, s, strides)) for s in steps])
-    n = operator.shape[0]
+    n = int(np.prod(shape))
     offsets = offsets[np.abs(offsets) < n]
     diagonals = np.zeros((len(offsets), n))
-    for row, k in zip(diagonals, offsets, strict=True):
-        row[max(k, 0) : n + min(k, 0)] = operator.diagonal(k)
+    for i, k in enumerate(offsets):
+        diagonals[i, max(k, 0) : n + min(k, 0)] = operator.diagonal(k)
     return dia_array((diagonals, offsets), shape=operator.shape)
 
 
