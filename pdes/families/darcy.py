@@ -39,6 +39,10 @@ class DiffusionSolver:
         stats = {name: np.asarray(result.stats[name]) for name in ("residual", "iterations") if name in result.stats}
         return Solution({"u": result.values}, result.outcome, stats)
 
+    def diffusion(self, inputs: Mapping) -> tuple:
+        """a and f of -div(a grad u) = f, (sample, *cells) or numbers."""
+        return inputs["a"], 1.0
+
 
 _SQUARE = Box(x=(0, 1), y=(0, 1), boundary="dirichlet", kind="cell")
 _FIELD = grf(tau=3, alpha=2, basis="neumann", modes=256)

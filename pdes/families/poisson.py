@@ -33,6 +33,10 @@ class PoissonSolver:
             {"u": result.values}, result.outcome, {n: np.asarray(v) for n, v in result.stats.items() if np.ndim(v) == 1}
         )
 
+    def diffusion(self, inputs: Mapping) -> tuple:
+        """a and f of -div(a grad u) = f, (sample, *cells) or numbers."""
+        return 1.0, inputs["f"]
+
 
 _MODES = 32
 
