@@ -63,7 +63,7 @@ class StencilNetwork(nn.Module):
 
 
 class LearnedCycle(Cycle):
-    """`steps` of u <- u + S (f - A u) on every grid: on the finest in the place of the classical smoother, on the others beside it.
+    """`steps` of u <- u + S (f - A u) on every grid: on the finest instead of the classical smoother, on the others beside it.
 
     The classical one, by lines, is next to the coarse grid.
     """
