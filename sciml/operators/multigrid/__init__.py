@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pdes import Problem
 
 CHECKS: dict[str, Any] = {"dataset": "darcy", "epochs": 1, "other_size": None}
-PRESETS = {"tiny": {"width": 8, "layers": 1, "states": 8, "resolution": 16}, "small": {}, "base": {"width": 24, "layers": 2}}
+PRESETS = {"tiny": {"states": 8, "resolution": 16}, "small": {}, "base": {"width": 24, "layers": 2, "sweeps": 2}}
 HARDEST = 6
 """Cycles before those of the loss, at most: what is left of a random error then is what the cycle is worst at."""
 MEASURED = 2
@@ -51,10 +51,10 @@ class Config:
     """
 
     problem: str = ""
-    width: int = 16
+    width: int = 8
     layers: int = 1
-    steps: int = 1
-    sweeps: int = 2
+    steps: int = 2
+    sweeps: int = 1
     tolerance: float = 1e-8
     states: int = 256
     resolution: int = 64
