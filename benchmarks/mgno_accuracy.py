@@ -15,6 +15,7 @@ import argparse
 import functools
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,7 @@ def calibrated(make: Maker, task: str, data, seconds: float, name: str) -> int:
     operator = as_operator(make(task))
     kind = as_task("autoregressive" if task == "navier_stokes" else None, train)
     operator.bind(kind, seed=11)
-    training = Training(**({"epochs": 40} | recipe(name))).filled({"loss": kind.loss} | dict(operator.recommended(kind)))
+    training = replace(Training(epochs=40), **recipe(name)).filled({"loss": kind.loss} | dict(operator.recommended(kind)))
     return epochs_within(seconds, operator, kind, kind.on(validation), training)
 
 

@@ -85,8 +85,9 @@ def trained(count: int, epochs: int, seed: int = 1) -> tuple[LearnedMultigrid, f
     a = training_media(count, 64, SEED)
     fields = {"u": np.zeros(a.shape, np.float32)}  # no solutions
     data = pdes.Dataset(fields=fields, inputs={"a": a}, grid=pdes.get("darcy").domain.grid(64), provenance={"family": "darcy"})
-    result = sciml.fit(LearnedMultigrid(), data, epochs=epochs, seed=seed, progress=False)
-    return result.operator, result.seconds
+    operator = LearnedMultigrid()
+    result = sciml.fit(operator, data, epochs=epochs, seed=seed, progress=False)
+    return operator, result.seconds
 
 
 def variants(operator: LearnedMultigrid) -> dict[str, LearnedMultigrid]:
@@ -96,9 +97,8 @@ def variants(operator: LearnedMultigrid) -> dict[str, LearnedMultigrid]:
         other = LearnedMultigrid(problem="darcy")
         other.rebuild(operator.bound_signature)
         with torch.no_grad():
-            head = other.module.head
             torch.manual_seed(SEED)
-            head.weight.normal_().mul_(scale)
+            other.module.get_parameter("head.weight").normal_().mul_(scale)
         out[name] = other
     return out
 

@@ -20,6 +20,7 @@ from sciml.operators.mgno.cycle import CHOICES as CYCLE_CHOICES
 from sciml.operators.mgno.cycle import MgLinear
 from sciml.operators.mgno.grids import coarse_size, level_count, prolongation, restriction
 from sciml.operators.mgno.network import ACTIVATIONS, MgNetwork
+from sciml.preconditioning import Preconditioned, System
 from sciml.tasks import Signature, Task
 from solvers.errors import SettingError
 
@@ -163,6 +164,39 @@ class MgNO(TorchOperator):
         for part in network.modules():
             if isinstance(part, MgLinear):
                 part.levels_on(tuple(shape))
+
+    def as_preconditioner(self, problem) -> Preconditioned:
+        """Solver of a problem by flexible conjugate gradients in which this operator answers what A^-1 r is.
+
+        For operators that learned solutions for many right-hand sides. One that saw a single one (Darcy flow with f = 1) cannot
+        tell what becomes of another: `sciml.operators.multigrid` is for those.
+
+        Raises
+        ------
+        SettingError : the right-hand side is not among the inputs, or the problem is of another kind.
+        """
+        import pdes
+
+        signature = self.bound_signature
+        problem = pdes.get(problem) if isinstance(problem, str) else problem
+        if "f" not in signature.inputs or "f" not in problem.inputs:
+            raise SettingError(
+                given=f"an operator of {', '.join(signature.inputs)} for problem {problem.name!r}",
+                needed="a right-hand side f among the inputs of both",
+                remedy="Train sciml.create('multigrid'), which learns from the coefficient alone.",
+            )
+        at = signature.inputs.index("f")
+        usual = float(self.input_normaliser.scale[at])
+
+        def build(system: System):
+            def precondition(r: np.ndarray) -> np.ndarray:
+                size = float(np.sqrt(np.mean(r * r))) / usual
+                inputs = np.stack([r / size if name == "f" else system.inputs[name] for name in signature.inputs])
+                return np.asarray(self.predict(inputs[None]), np.float64)[0, 0] * size
+
+            return precondition, system.operator
+
+        return Preconditioned(problem, build)
 
     def recommended(self, task):
         few = 4 if self.config.width <= 16 else 8  # narrow networks gain more from steps than they lose in time for each
