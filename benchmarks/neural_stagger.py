@@ -26,6 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import pdes
 import sciml
+from benchmarks.pages import number, section, shown
 from benchmarks.rows import Rows
 from pdes import Periodic, Problem, grf, uniform
 from pdes.dataset import Dataset
@@ -401,12 +402,6 @@ def summary(rows: Rows) -> None:
             })  # fmt: skip
 
 
-def section(title: str, head: Sequence[str], body: list[list[str]]) -> str:
-    """A heading and a Markdown table."""
-    rows = [list(head), ["---"] * len(head), *body]
-    return "\n".join([f"## {title}", "", *(f"| {' | '.join(row)} |" for row in rows), ""])
-
-
 def report(rows: Rows) -> str:
     """The tables of docs/neural_stagger.md, from what is stored."""
     stored = list(rows.rows.values())
@@ -457,18 +452,6 @@ def report(rows: Rows) -> str:
         section("Smaller networks on sub-grids: vorticity, 128 x 128", ("network", "error", "ms per step", "loop",
                 "one sub-solver", "separate weights", "separate, loop"), sizes),
     ])  # fmt: skip
-
-
-def shown(values: Sequence[float]) -> str:
-    """Mean and spread over seeds."""
-    if not values:
-        return "–"
-    return f"{np.mean(values):.2g}" + (f" ± {np.std(values):.1g}" if len(values) > 1 else "")
-
-
-def number(value: float | None) -> str:
-    """Three digits, or nothing."""
-    return "–" if value is None else f"{value:.3g}"
 
 
 INTRODUCTION = """# NeuralStagger, measured

@@ -1,0 +1,96 @@
+"""Write docs/mgno.md from the results of mgno_accuracy, mgno_speed and preconditioner.
+
+python -m benchmarks.mgno_page
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.mgno_accuracy import MODELS, SIZED, TASKS
+from benchmarks.mgno_speed import NETWORKS
+from benchmarks.pages import section, shown
+from benchmarks.preconditioner import TOLERANCE
+from benchmarks.record import RESULTS
+from solvers.files import write_bytes
+
+DOCS = Path(__file__).parents[1] / "docs" / "mgno.md"
+INTRODUCTION = """# MgNO and learned multigrid, measured
+
+Made by `python -m benchmarks.mgno_page` from the results of `mgno_accuracy`, `mgno_speed` and `preconditioner`, whose headings say
+what was run and how. Errors are means of the relative L2 error over the test set, in per cent, ± the spread over seeds where there
+is more than one. Every network trained for {seconds:.0f} s of one core (so many epochs as a few timed steps promise). Test data are
+looked at once. "Labels" is the measured error of the reference solutions: below it nothing can be told.
+"""
+
+
+def stored(name: str) -> dict:
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def percent(values: list[float]) -> str:
+    return shown([100 * v for v in values])
+
+
+def accuracy(results: dict) -> list[str]:
+    """Rows are models, columns tasks."""
+    errors: dict[tuple[str, str], list[float]] = {}
+    rollouts: dict[str, list[list[float]]] = {}
+    parameters: dict[str, int] = {}
+    for row in results["rows"]:
+        if row.get("relative_l2") is not None:
+            errors.setdefault((row["model"], row["task"]), []).append(row["relative_l2"])
+            if row.get("parameters"):
+                parameters.setdefault(row["model"], row["parameters"])
+            if row.get("rollout"):
+                rollouts.setdefault(row["model"], []).append(row["rollout"])
+    cells = lambda model: [percent(errors.get((model, task), [])) for task in TASKS]  # noqa: E731
+    count = lambda model: f"{parameters[model]:,}" if model in parameters else "–"  # noqa: E731
+    free = ["linear", "persistence", *(f"classical solver, {n}²" for n in (16, 32, 64)), "error of the labels"]
+    at_ten = lambda model: percent([r[9] for r in rollouts.get(model, [])])  # noqa: E731
+    head = ("", "parameters", *TASKS, "navier_stokes, 10 steps")
+    body = [[model, count(model), *cells(model), at_ten(model)] for model in (*MODELS, *free)]
+    equal = [[model, count(model), *cells(model)[:3]] for model in ("mgno:small", *SIZED)]
+    return [
+        section("At equal training time", head, body),
+        section("At about equal parameters, and the same time", ("", "parameters", *TASKS[:3]), equal),
+    ]
+
+
+def speed(results: dict) -> list[str]:
+    body = []
+    for row in results["rows"]:
+        if "what" in row:
+            values = row.get("ms") or row["mib"]
+            unit = "ms" if "ms" in row else "MiB"
+            cells = [f"{values[n]:.3g} {unit}, {values['published'] / values[n]:.2f}" for n in NETWORKS]
+            body.append([row["what"], str(row["size"]), str(row["batch"]), str(row.get("threads", "–")), *cells])
+    title = "Speed and memory; behind the comma, how many times less than the published network"
+    return [section(title, ("", "points per side", "batch", "threads", *NETWORKS), body)]
+
+
+def preconditioners(results: dict) -> list[str]:
+    rows = [row for row in results["rows"] if "medium" in row]
+    names = [name for name, value in rows[0].items() if isinstance(value, dict)]
+    body = []
+    for row in rows:
+        cells = []
+        for name in names:
+            missed = "" if max(row[name]["residual"]) < 2 * TOLERANCE else " (not reached)"
+            cells.append(f"{np.mean(row[name]['iterations']):.1f}, {np.mean(row[name]['ms']):.0f} ms{missed}")
+        body.append([row["medium"], str(row["size"]), *cells])
+    title = "Conjugate gradients to a residual of 1e-8: iterations and time, setup included"
+    return [section(title, ("coefficient", "points per side", *names), body)]
+
+
+def main() -> None:
+    """Write the page."""
+    results = stored("mgno_accuracy")
+    parts = [INTRODUCTION.format(**results["settings"]), *accuracy(results), *speed(stored("mgno_speed"))]
+    parts += preconditioners(stored("preconditioner"))
+    write_bytes(DOCS, "\n".join(parts).encode())
+
+
+if __name__ == "__main__":
+    main()
