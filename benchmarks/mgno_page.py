@@ -18,10 +18,10 @@ from solvers.files import write_bytes
 DOCS = Path(__file__).parents[1] / "docs" / "mgno.md"
 INTRODUCTION = """# MgNO and learned multigrid, measured
 
-Made by `python -m benchmarks.mgno_page` from the results of `mgno_accuracy`, `mgno_speed` and `preconditioner`, whose headings say
-what was run and how. Errors are means of the relative L2 error over the test set, in per cent, ± the spread over seeds where there
-is more than one. Every network trained for {seconds:.0f} s of one core (so many epochs as a few timed steps promise). Test data are
-looked at once. "Labels" is the measured error of the reference solutions: below it nothing can be told.
+Made by `python -m benchmarks.mgno_page` from the results of `mgno_accuracy`, `mgno_speed` and `preconditioner`, which say at
+their head what was run and how. Errors are means of the relative L2 error over the test set, in per cent, ± the spread over
+seeds where there is more than one. Every network trained for {seconds:.0f} s of one core (so many epochs as a few timed steps
+promise). Test data are looked at once. Below the error of the labels nothing can be told.
 """
 
 
