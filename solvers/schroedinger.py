@@ -149,7 +149,7 @@ def _compiled(grid: Grid, order: int, lossy: bool):
     return jax.jit(functools.partial(advance, grid, order=order))
 
 
-def advance(grid: Grid, psi, dt, steps, g, potential=0.0, absorption=None, *, order: int = 2) -> Any:
+def advance(grid: Grid, psi, dt, steps, g, potential: Any = 0.0, absorption: Any = None, *, order: int = 2) -> Any:
     """psi (sample, *space) after so many steps: what `SplitStep` compiles, for callers that compile more around it.
 
     Works in the precision of psi. With `steps` a Python number it can be differentiated. The last kinetic part of a step is
