@@ -1,8 +1,8 @@
 """Physical networks that learn locally: y_k = P_k(s_k) measured, a_k = W_k u_k + b_k trained by the loss of layer k alone.
 
 The layers P_k are physical systems, fixed and not differentiable, computed by `solvers`; no gradient crosses them, and no model
-of them is needed. Momeni, Rahmani, Mallejac, del Hougne, Fleury, Backpropagation-free training of deep physical neural
-networks, Science 382, 2023 (arXiv 2304.11042), after Hinton's Forward-Forward (arXiv 2212.13345); rules are in `sciml.physical.rules`.
+of them is needed. Momeni, Rahmani, Mallejac, del Hougne, Fleury, Backpropagation-free training of deep physical
+neural networks, Science 382, 2023; after Hinton's Forward-Forward (arXiv 2212.13345). The rules are in `sciml.physical.rules`.
 """
 
 import importlib

@@ -46,27 +46,32 @@ class Pulse(FieldLayer):
     ----------
     n_in : drives.   points, window, steps, length : of the simulation, in units of the pulse's dispersion.
     order : N, root of the ratio of dispersion length to nonlinear length: how nonlinear it is.
-    coding : "spectrum" or "time".   detection : "spectrum", "time" (both |u|) or "quadratures" of the spectrum.
+    coding : "spectrum" or "time".   spread : bins of the spectrum that each drive modulates, for few drives; their masks
+        differ.
+    detection : "spectrum", "time" (both |u|) or "quadratures" of the spectrum.
     """
 
     def __init__(self, n_in: int, *, points: int = 256, order: float = 5.0, length: float = 1.0, window: float = 40.0,
-                 steps: int = 64, coding: str = "spectrum", detection: str = "spectrum", depth: float = 0.5,
-                 seed: int = 5):  # fmt: skip
-        _needs(n_in, points, "points")
+                 steps: int = 64, coding: str = "spectrum", spread: int = 1, detection: str = "spectrum",
+                 depth: float = 0.5, seed: int = 5):  # fmt: skip
+        _needs(n_in * spread, points, "points")
         if coding not in ("spectrum", "time") or detection not in ("spectrum", "time", "quadratures"):
             raise SettingError(given=f"coding={coding!r}, detection={detection!r}", needed="see Pulse", remedy="Change it.")
         super().__init__(n_in, points * (1 + (detection == "quadratures")))
         self.grid = Grid.box("periodic", points, start=-window / 2, stop=window / 2)
         self.steps, self.coding, self.detection, self.depth = steps, coding, detection, depth
-        phase = 2 * np.pi * np.random.default_rng(seed).random(n_in) if coding == "spectrum" else np.zeros(n_in)
+        self.spread = spread if coding == "spectrum" else 1
+        phase = 2 * np.pi * np.random.default_rng(seed).random(n_in * self.spread) * (coding == "spectrum")
         self.parameters = {
             "phase": phase.astype(np.float32), "order": np.float32(order), "length": np.float32(length),
             "dispersion": np.float32(1.0),
         }  # fmt: skip
 
     def response(self, parameters: Mapping[str, Any], s: Any) -> Any:
-        n, m = self.grid.shape[0], self.n_in
-        field = (1 + self.depth * s) * jax.lax.complex(jnp.cos(parameters["phase"]), jnp.sin(parameters["phase"]))
+        n, m = self.grid.shape[0], self.n_in * self.spread
+        field = (1 + self.depth * jnp.tile(s, (1, self.spread))) * jax.lax.complex(
+            jnp.cos(parameters["phase"]), jnp.sin(parameters["phase"])
+        )
         if self.coding == "time":
             field = jnp.repeat(field, max(1, n // 2 // m), axis=1)
         left = (n - field.shape[1]) // 2
@@ -86,7 +91,7 @@ class Pulse(FieldLayer):
 
     def moved(self, parameters: Parameters, magnitude: float, rng: np.random.Generator) -> Parameters:
         fresh = {name: _scaled(value, magnitude, rng) for name, value in parameters.items() if name != "phase"}
-        drifted = parameters["phase"] + 2 * magnitude * rng.standard_normal(self.n_in)
+        drifted = parameters["phase"] + 2 * magnitude * rng.standard_normal(len(parameters["phase"]))
         return fresh | {"phase": drifted.astype(np.float32)}
 
 
@@ -117,7 +122,7 @@ class Crystal(FieldLayer):
 
     def moved(self, parameters: Parameters, magnitude: float, rng: np.random.Generator) -> Parameters:
         fresh = {name: _scaled(value, magnitude, rng) for name, value in parameters.items() if name != "phase"}
-        drifted = parameters["phase"] + 2 * magnitude * rng.standard_normal(self.n_in)
+        drifted = parameters["phase"] + 2 * magnitude * rng.standard_normal(len(parameters["phase"]))
         return fresh | {"phase": drifted.astype(np.float32)}
 
 
@@ -137,7 +142,7 @@ class Fibre(FieldLayer):
     chunk = 64
 
     def __init__(self, n_in: int, *, side: int = 32, periods: float = 2.5, per_period: int = 32, power: float = 3.0,
-                 disorder: float = 1.0, pooled: int = 16, depth: float = 0.5, seed: int = 5):  # fmt: skip
+                 disorder: float = 1.0, pooled: int = 16, depth: float = 0.2, seed: int = 5):  # fmt: skip
         tiles = int(np.ceil(np.sqrt(n_in)))
         _needs(tiles, side, "points per axis")
         if side % pooled or not 0 < power <= 3.5:
