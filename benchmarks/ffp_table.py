@@ -43,7 +43,10 @@ MISMATCH = 0.1
 SETTINGS: dict[str, dict[str, Any]] = {
     "digits": {"pulse": {"order": 3.0, "length": 2.0}, "width": 48, "epochs": 60, "jitter": 0.5, "depth": 2},
     "mnist_5k": {"pulse": {"order": 3.0, "length": 2.0}, "width": 48, "epochs": 60, "jitter": 0.5, "depth": 2, "pool": True},
-    "vowels": {"pulse": {"order": 2.0, "length": 1.0, "points": 128}, "width": 44, "epochs": 60, "jitter": 1.0, "depth": 2},
+    "vowels": {
+        "pulse": {"order": 6.0, "length": 0.5, "points": 128, "detection": "quadratures"}, "bins": 54, "width": 22,
+        "epochs": 60, "jitter": 0.6, "tau": 20.0, "depth": 3,
+    },
     "fashion_mnist": {
         "pulse": {"order": 5.0, "length": 0.3, "points": 1024}, "width": 128, "epochs": 12, "jitter": 0.3, "depth": 2,
     },
@@ -93,10 +96,11 @@ def features(name: str, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
 def network(name: str, rule: str, seed: int, inputs: int, classes: int, make: Callable | None = None) -> PhysicalNetwork:
     """The network of a set, with another way to make its layers for the controls."""
     o = SETTINGS[name]
-    learning = Rule(rule, jitter=0.0 if rule in ("ridge", "elm") else o["jitter"])
+    learning = Rule(rule, tau=o.get("tau", 10.0), jitter=0.0 if rule in ("ridge", "elm") else o["jitter"])
 
     def layer(k: int, n_in: int) -> PhysicalLayer:
-        pulse = Pulse(n_in, seed=1000 * seed + k, **o["pulse"])
+        spread = max(1, o.get("bins", 0) // n_in)  # few drives modulate several bins each
+        pulse = Pulse(n_in, seed=1000 * seed + k, spread=spread, **o["pulse"])
         return pulse if make is None else make(pulse, k)
 
     return PhysicalNetwork(layer, inputs, classes, learning, depth=o["depth"], width=o["width"], seed=seed)
@@ -118,7 +122,7 @@ def scored(name: str, method: str, seed: int, x, y, x_test, y_test) -> dict[str,
         rng = np.random.default_rng(seed)
         wrong = 0.0 if method == "ideal" else MISMATCH
         models = None if method == "dfa" else [Model(layer, wrong, rng) for layer in net.layers]  # type: ignore[arg-type]
-        GlobalTraining(net, x, y, method, models, seed).train(GLOBAL_EPOCHS[name])
+        GlobalTraining(net, x, y, method, models, seed).train(GLOBAL_EPOCHS[name], batch=128)
     else:
         train(net, x, y, epochs=o["epochs"], seed=seed)
     spent = net.passes
