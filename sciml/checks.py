@@ -64,9 +64,27 @@ def signal_data(n: int = 8, samples: int = 64, *, extent: float = 6.0, lag: floa
     return Dataset(fields={"y": y}, inputs={"u": u}, grid=Grid(()), times=t, provenance={"family": "signals"})
 
 
+def labelled_data(n: int = 8, features: int = 16, *, seed: int = SEED):
+    """A small dataset to classify: noisy copies of three patterns."""
+    from pdes.dataset import Dataset
+
+    rng = np.random.default_rng(seed)
+    patterns, label = rng.standard_normal((3, features)), np.arange(n) % 3
+    x = patterns[label] + 0.3 * rng.standard_normal((n, features))
+    provenance = {"family": "labelled", "classes": ["a", "b", "c"]}
+    return Dataset(
+        fields={"x": x},
+        grid=Grid(()),
+        times=np.arange(float(features)),
+        parameters={"label": label * 1.0},
+        provenance=provenance,
+    )
+
+
 def check_data(name: str | None):
-    """The dataset that a check names: "smooth" (default), "moving", "signals", or a problem of `pdes` (eight small samples)."""
-    made = {None: smooth_data, "smooth": smooth_data, "moving": moving_data, "signals": signal_data}
+    """The dataset that a check names: "smooth" (default), "moving", "signals", "labelled", or a problem of `pdes` (eight small
+    samples)."""
+    made = {None: smooth_data, "smooth": smooth_data, "moving": moving_data, "signals": signal_data, "labelled": labelled_data}
     if name in made:
         return made[name]()
     from pdes import generate

@@ -11,7 +11,12 @@ from typing import ParamSpec, TypeVar
 
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
-import jax
+import numpy as np
+
+_state = np.random.get_state(legacy=False)  # noqa: NPY002 - importing JAX draws from it, and it is the caller's
+import jax  # noqa: E402
+
+np.random.set_state(_state)  # noqa: NPY002
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -1,10 +1,11 @@
 """Schroedinger's equation on periodic boxes, linear or cubic, by operator splitting:
 
-    i psi_t = -1/2 laplace(psi) + V psi + g |psi|^2 psi
+    i psi_t = -1/2 laplace(psi) + V psi + g |psi|^2 psi - i s psi
 
-Kinetic and potential part are each exact (the second because it leaves |psi| alone), so every step is unitary: mass is kept to
-rounding, energy to the order of the splitting. Strang's splitting (order 2) and the six-stage one of Blanes and Moan
-(J. Comput. Appl. Math. 142, 2002, order 4), whose error at equal cost is far below that of Yoshida's triple jump.
+Kinetic and potential part are each exact (the second because |psi| only decays in it, by exp(-s t)), so without absorption s
+every step is unitary: mass is kept to rounding, energy to the order of the splitting. Strang's splitting (order 2) and the
+six-stage one of Blanes and Moan (J. Comput. Appl. Math. 142, 2002, order 4), whose error at equal cost is far below that of
+Yoshida's triple jump.
 """
 
 import functools
@@ -68,7 +69,8 @@ class SplitStep:
         """psi at `times`, the first of which is the time of `initial`.
 
         initial : (sample, *space), complex or real.   times : (time,) increasing.
-        parameters : "V", potential: a number, (*space) or (sample, *space); "g": a number or (sample,). Both zero unless given.
+        parameters : "V", potential, and "s", absorption >= 0: numbers, (*space) or (sample, *space); "g": a number or
+        (sample,). Zero unless given.
         Values: (sample, time, *space) complex. stats: "steps", "mass" (drift, relative), "energy" (drift, relative to the
         sum of the absolute values of its three parts).
 
@@ -87,13 +89,13 @@ class SplitStep:
             raise DataError(
                 given=f"times {times}", needed="at least two increasing finite numbers", remedy="Start with the initial time."
             )
-        g, potential = self._known(parameters or {}, len(initial))
+        g, potential, absorption = self._known(parameters or {}, len(initial))
         counts = np.maximum(1, np.ceil(np.diff(times) / self.dt * (1 - 1e-12)).astype(int))
         with jax.enable_x64(True):
-            run = _compiled(self.grid, self.order)
+            run = _compiled(self.grid, self.order, absorption is not None)
             state, frames = jnp.asarray(initial), []
             for length, count in zip(np.diff(times), counts, strict=True):
-                state = run(state, length / count, int(count), g, potential)
+                state = run(state, length / count, int(count), g, potential, absorption)
                 frames.append(np.asarray(state))
         values = np.stack([initial, *frames], axis=1)
         good = np.isfinite(values).reshape(len(values), -1).all(axis=1)
@@ -105,19 +107,20 @@ class SplitStep:
         }
         return Result(values, np.where(good, int(Outcome.SUCCESS), int(Outcome.BLOW_UP)), stats)
 
-    def _known(self, parameters: Mapping[str, Any], samples: int) -> tuple[np.ndarray, np.ndarray]:
-        unknown = set(parameters) - {"V", "g"}
-        g, v = (np.asarray(parameters.get(name, 0.0), np.float64) for name in ("g", "V"))
+    def _known(self, parameters: Mapping[str, Any], samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        unknown = set(parameters) - {"V", "g", "s"}
+        g, v, s = (np.asarray(parameters.get(name, 0.0), np.float64) for name in ("g", "V", "s"))
         shapes = ((), self.grid.shape, (samples, *self.grid.shape))
-        finite = np.isfinite(g).all() and np.isfinite(v).all()
-        if unknown or g.shape not in ((), (samples,)) or v.shape not in shapes or not finite:
+        finite = np.isfinite(g).all() and np.isfinite(v).all() and np.isfinite(s).all() and (s >= 0).all()
+        if unknown or g.shape not in ((), (samples,)) or v.shape not in shapes or s.shape not in shapes or not finite:
             raise DataError(
-                given=f"parameters {sorted(parameters)} with g of shape {g.shape} and V of shape {v.shape}",
-                needed=f"finite 'g', a number or ({samples},), and 'V', a number or one of {shapes[1:]}",
+                given=f"parameters {sorted(parameters)} with g of shape {g.shape}, V of {v.shape} and s of {s.shape}",
+                needed=f"finite 'g', a number or ({samples},), and 'V' and 's' >= 0, numbers or one of {shapes[1:]}",
                 remedy="Mend them.",
             )
-        full = (samples, *(1,) * self.grid.dimension)
-        return np.broadcast_to(g, (samples,)).reshape(full), np.array(np.broadcast_to(v, (samples, *self.grid.shape)))
+        full, whole = (samples, *(1,) * self.grid.dimension), (samples, *self.grid.shape)
+        absorption = np.array(np.broadcast_to(s, whole)) if s.any() else None
+        return np.broadcast_to(g, (samples,)).reshape(full), np.array(np.broadcast_to(v, whole)), absorption
 
 
 def invariants(psi: np.ndarray, grid: Grid, g, potential) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -141,28 +144,41 @@ def _squares(grid: Grid) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled(grid: Grid, order: int):
-    """(psi, dt, steps, g, V) -> psi after the steps; the last kinetic part of a step is merged with the next one's first."""
-    axes, squares = tuple(range(1, grid.dimension + 1)), _squares(grid)
+def _compiled(grid: Grid, order: int, lossy: bool):
+    """(psi, dt, steps, g, V, s) -> psi after the steps."""
+    return jax.jit(functools.partial(advance, grid, order=order))
+
+
+def advance(grid: Grid, psi, dt, steps, g, potential: Any = 0.0, absorption: Any = None, *, order: int = 2) -> Any:
+    """psi (sample, *space) after so many steps: what `SplitStep` compiles, for callers that compile more around it.
+
+    Works in the precision of psi. With `steps` a Python number it can be differentiated. The last kinetic part of a step is
+    merged with the next one's first.
+
+    g, potential, absorption : broadcast against psi; no absorption if None.
+    """
+    axes = tuple(range(1, grid.dimension + 1))
     kinetic, shares = KINETIC[order], POTENTIAL[order]
+    rotation = jnp.asarray(-0.5 * _squares(grid), jnp.finfo(psi.dtype).dtype)
+    between = [kinetic[i + 1] + (kinetic[0] if i == len(shares) - 1 else 0.0) for i in range(len(shares))]
+    drifts = [jnp.exp(1j * (dt * share) * rotation) for share in between]
 
-    @jax.jit
-    def run(psi, dt, steps, g, potential):
-        def drift(hat, share):
-            return hat * jnp.exp(-0.5j * dt * share * squares)
+    def kick(hat, share):
+        psi = jnp.fft.ifftn(hat, axes=axes)
+        density = psi.real**2 + psi.imag**2
+        if absorption is None:
+            angle = dt * share * (potential + g * density)
+            return jnp.fft.fftn(psi * jax.lax.complex(jnp.cos(angle), -jnp.sin(angle)), axes=axes)
+        lost = 2 * absorption * dt * share  # the density that turns the phase falls by exp(-lost) meanwhile
+        mean = jnp.where(absorption > 0, -jnp.expm1(-lost) / jnp.where(absorption > 0, lost, 1.0), 1.0)
+        angle = dt * share * (potential + g * density * mean)
+        return jnp.fft.fftn(psi * jnp.exp(-lost / 2) * jax.lax.complex(jnp.cos(angle), -jnp.sin(angle)), axes=axes)
 
-        def kick(hat, share):
-            psi = jnp.fft.ifftn(hat, axes=axes)
-            turn = potential + g * (psi.real**2 + psi.imag**2)
-            return jnp.fft.fftn(psi * jnp.exp(-1j * dt * share * turn), axes=axes)
+    def step(_, hat):
+        for share, drift in zip(shares, drifts, strict=True):
+            hat = kick(hat, share) * drift
+        return hat
 
-        def step(_, hat):
-            for i, share in enumerate(shares):
-                hat = kick(hat, share)
-                hat = drift(hat, kinetic[i + 1] + (kinetic[0] if i == len(shares) - 1 else 0.0))
-            return hat
-
-        hat = jax.lax.fori_loop(0, steps, step, drift(jnp.fft.fftn(psi, axes=axes), kinetic[0]))
-        return jnp.fft.ifftn(drift(hat, -kinetic[0]), axes=axes)
-
-    return run
+    start = jnp.exp(1j * (dt * kinetic[0]) * rotation)
+    hat = jax.lax.fori_loop(0, steps, step, jnp.fft.fftn(psi, axes=axes) * start)
+    return jnp.fft.ifftn(hat * jnp.conj(start), axes=axes)

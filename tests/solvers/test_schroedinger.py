@@ -121,3 +121,33 @@ def test_overflow_is_a_named_failure():
         found = SplitStep(LINE, 0.1).solve(start, np.array([0.0, 0.5]), {"g": 1.0})
     with pytest.raises(SolverError, match=r"indices 1\)"):
         found.values_or_raise()
+
+
+def test_absorption_takes_mass_at_its_rate_and_turns_the_phase_by_what_is_left():
+    """Uniform wave: |psi| = exp(-s t), phase -g (1 - exp(-2 s t)) / (2 s), exact at any step."""
+    found = SplitStep(LINE, 0.5, 2).solve(np.ones((1, 256)), np.array([0.0, 2.0]), {"g": 1.5, "s": 0.3})
+    exact = np.exp(-0.6 - 1.5j * (1 - np.exp(-1.2)) / 0.6)
+    np.testing.assert_allclose(found.values[0, -1], exact, atol=1e-12)
+    partial = SplitStep(LINE, 0.01).solve(
+        soliton(0)[None], np.array([0.0, 1.0]), {"g": -1.0, "s": np.where(np.abs(X) > 15, 5.0, 0)}
+    )
+    np.testing.assert_allclose(partial.values[0, -1][np.abs(X) < 10], soliton(1.0)[np.abs(X) < 10], atol=1e-4)
+
+
+FIBRE = Grid.box("periodic", 64, start=-8, stop=8, dimension=2)
+GUIDE = 0.5 * sum(x**2 for x in FIBRE.mesh())
+
+
+def test_fundamental_mode_of_a_parabolic_guide_is_stationary():
+    mode = np.exp(-GUIDE)[None]
+    found = SplitStep(FIBRE, 0.01).solve(mode, np.array([0.0, 2.0]), {"V": GUIDE})
+    np.testing.assert_allclose(found.values[0, -1], mode[0] * np.exp(-2j), atol=1e-7)
+
+
+def test_parabolic_guide_images_any_field_after_half_a_turn():
+    """At pi R / sqrt(2 Delta), here pi, the field is there again, upside down: the self-imaging of a graded-index fibre."""
+    x, y = FIBRE.mesh()
+    field = np.exp(-((x - 1) ** 2) - (y + 0.5) ** 2 / 2 + 1j * y)[None]
+    found = SplitStep(FIBRE, np.pi / 400).solve(field, np.array([0.0, np.pi]), {"V": GUIDE}).values[0, -1]
+    upside_down = np.roll(field[0, ::-1, ::-1], (1, 1), (0, 1))
+    np.testing.assert_allclose(np.abs(found), np.abs(upside_down), atol=1e-5)
