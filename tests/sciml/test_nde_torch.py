@@ -142,10 +142,11 @@ def test_stiffness_of_linear_maps(method):
 
 def test_gradients_agree_with_differences_on_the_frozen_grid_and_not_on_an_adapted_one():
     f, weights, y0 = field()
-    free = RegularizedSolve("torch", regularisers=ALL, first_step=0.1)
+    loose = {"regularisers": ALL, "rtol": 1e-4, "atol": 1e-4}  # E of rounding is 1e-12 then
+    free = RegularizedSolve("torch", first_step=0.1, **loose)
     _, s = free(f, y0, [0, 1])
     times = tuple([*s.starts.tolist(), 1.0])
-    frozen = RegularizedSolve("torch", regularisers=ALL, grid=times)
+    frozen = RegularizedSolve("torch", grid=times, **loose)
     _, again = frozen(f, y0, [0, 1])
     for name in ALL:  # the grid replays the steps
         np.testing.assert_allclose(float(again.regularisers[name].detach()), float(s.regularisers[name].detach()), rtol=1e-9)
@@ -182,7 +183,7 @@ def test_gradients_agree_with_differences_on_the_frozen_grid_and_not_on_an_adapt
     wide = 0.2
     larger, smaller = scaled(1 + wide), scaled(1 - wide)
     for name, agrees in (("R_E", False), ("R_N", True)):
-        slope = float((exact[name][1] * second).sum())
+        slope = float((exact[name][1] * second).sum().detach())
         adapted = (larger[name] - smaller[name]) / (2 * wide)
         assert (abs(adapted - slope) < 0.3 * abs(slope)) == agrees, (name, adapted, slope)
 
