@@ -49,7 +49,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "epochs": 10, "jitter": 0.4, "tau": 15.0, "depth": 3, "copies": 8, "noise": 0.4,
     },
     "fashion_mnist": {
-        "pulse": {"order": 5.0, "length": 0.5, "points": 1024, "detection": "quadratures"}, "width": 128, "epochs": 12,
+        "pulse": {"order": 5.0, "length": 0.5, "points": 1024, "detection": "quadratures"}, "width": 128, "epochs": 7,
         "jitter": 0.5, "depth": 2,
     },
 }  # fmt: skip

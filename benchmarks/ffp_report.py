@@ -1,0 +1,153 @@
+"""Write docs/forward_forward.md from the results files of the forward-forward benchmarks.
+
+python -m benchmarks.ffp_report
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.ffp_drift import MAGNITUDES
+from benchmarks.ffp_drift import METHODS as DRIFTING
+from benchmarks.ffp_table import METHODS, SETTINGS, interval, stored
+from benchmarks.record import RESULTS
+
+PAGE = Path(__file__).parents[1] / "docs" / "forward_forward.md"
+OPENING = """# Forward-forward physical networks, measured
+
+    operator = sciml.fit("forward_forward", train).operator      # train, test = pdes.vectors.load("digits")
+
+A network is physical layers with a digital linear layer behind each. The physical ones are black boxes: arrays in, arrays
+out, no derivative (`sciml.physical.layer.PhysicalLayer`); here solvers compute them. Each linear layer is trained by a loss
+of its own, in closed-form gradients; no gradient crosses the physics, and no model of it is needed. Losses being local,
+every layer is measured once for each sample, before the next one is looked at, whatever the number of epochs; when a layer
+drifts, measurements are made anew.
+
+This page is written by `python -m benchmarks.ffp_report` from `benchmarks/results/ffp_*.json`. Everything is simulated:
+passes and multiplications are counted, no energies are claimed.
+"""
+
+ACCURACY = """## Accuracy
+
+Test accuracy in percent, mean and 95 % interval, number of seeds in brackets (a seed is another split, where a set has none
+of its own). Passes of training and of one answer, and digital multiplications of one answer, are those of the first set
+measured. The physics is the nonlinear pulse; settings were chosen on splits of training parts. `heads` write no label into
+the data, hence answer with one pass a layer where `pair` and `contrast` need one for each class. `linear`, `absent` and
+`random` are `heads` with the best affine map of each layer, with the drives themselves, and with digital random features in
+the place of physics.
+
+"""
+DRIFT = """## Drift
+
+Digits. Accuracy in percent before, right after, and adapted with all 1438 training samples; fewest passes from which on it
+stays above 95 % of that before (mean over seeds that get there). Methods with a model keep the old one.
+
+![accuracy against passes](../benchmarks/results/ffp_drift.png)
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> Path:
+    """Write the page; returns its path."""
+    parts = [OPENING, accuracies(), drifts(), mismatches(), throughput()]
+    PAGE.write_text("\n".join(part for part in parts if part))
+    return PAGE
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def read(name: str) -> dict | None:
+    """A results file, or None where nothing has been measured."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def accuracies() -> str:
+    """The table of learning rules."""
+    rows = {key: row for name in SETTINGS for key, row in stored(name).rows.items()}
+    lines = []
+    for method in METHODS:
+        cells, counts = [], None
+        for name in SETTINGS:
+            own = [row for key, row in rows.items() if key.split()[:2] == [name, method]]
+            cells.append(interval([row["accuracy"] for row in own]) if own else "not measured")
+            counts = counts or (own[0] if own else None)
+        if counts:
+            lines.append([method, *cells, f"{counts['training passes']:,}", f"{counts['passes']:g}", f"{counts['macs']:,}"])
+    return ACCURACY + table(["", *SETTINGS, "training passes", "passes", "MACs"], lines)
+
+
+def drifts() -> str:
+    """What happened after each event."""
+    found = read("ffp_drift")
+    if found is None:
+        return ""
+    text = [DRIFT]
+    for protocol, magnitude in MAGNITUDES.items():
+        lines = []
+        for method in DRIFTING:
+            own = [row for row in found["rows"] if row["key"].split()[:2] == [method, protocol]]
+            if not own:
+                continue
+            mean = lambda values: f"{100 * np.mean(list(values)):.1f}"  # noqa: E731
+            if protocol == "walk":
+                last = [mean(r["frozen"][-1] for r in own), mean(r["adapted"][-1] for r in own), f"{own[0]['passes']:,}"]
+            else:
+                back = [r["recovered"] for r in own if r["recovered"] is not None]
+                last = [mean(r["after"] for r in own), mean(r["accuracies"][-1] for r in own)]
+                last.append(f"{np.mean(back):,.0f}" if back else "not reached")
+            lines.append([method, mean(r["before"] for r in own), *last])
+        if lines:
+            head = (
+                ["frozen, end", "adapted, end", "passes spent"]
+                if protocol == "walk"
+                else ["after", "adapted", "passes to 95 %"]
+            )
+            text += [f"### {protocol}, {magnitude:g}\n", table(["", "before", *head], lines)]
+    return "\n".join(text)
+
+
+def mismatches() -> str:
+    """Wrong models."""
+    found = read("ffp_mismatch")
+    if found is None:
+        return ""
+    lines = []
+    for mismatch in sorted({float(row["key"].split()[1]) for row in found["rows"]}):
+        cells = []
+        for mode in ("in-silico", "pat"):
+            own = [r for r in found["rows"] if r["key"].split()[:2] == [mode, f"{mismatch:g}"]]
+            cells.append(interval([r["accuracy"] for r in own]) if own else "")
+        own = [r["alignment"] for r in found["rows"] if r["key"].split()[1] == f"{mismatch:g}"]
+        lines.append([f"{mismatch:g}", *cells, f"{np.mean(own):.3f}"])
+    return "## Wrong models\n\nDigits, 20 epochs; cosine of gradients by the model and by differences.\n\n" + table(
+        ["mismatch", "in-silico", "physics-aware", "alignment"], lines
+    )
+
+
+def throughput() -> str:
+    """Samples per second."""
+    found = read("ffp_throughput")
+    if found is None:
+        return ""
+    lines = [
+        [name, f"{r['samples per second']:,.0f}", str(r["reference"] or ""), f"{r['ratio']:.1f}" if r["ratio"] else "",
+         f"{r['r2']:.2f}", f"{r['rank']:.0f}"]
+        for name, r in found["rows"].items()
+    ]  # fmt: skip
+    text = (
+        f"## Throughput\n\nSamples per second on {found['threads']} core(s), batches of {found['batch']}.\n"
+        "The reference is that of "
+        "plain NumPy code at the same size, one thread. Share of variance that the best affine map explains, effective rank\n"
+        "of the readings.\n\n"
+    )
+    return text + table(["layer", "samples/s", "reference", "ratio", "linear R2", "rank"], lines)
+
+
+if __name__ == "__main__":
+    print(main())
