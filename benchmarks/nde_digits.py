@@ -66,7 +66,7 @@ def trained(method: str, seed: int, epochs: int):
     result = sciml.fit(
         operator, train, epochs=epochs, validation=False, seed=seed, precision="float64", progress=False, training=training
     )
-    if result.stopped != "done":
+    if result.stopped not in ("completed", "done"):
         raise SystemExit("Stopped before the end: no row is stored.")
     return operator, result.seconds
 

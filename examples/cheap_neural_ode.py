@@ -3,6 +3,7 @@
     python examples/cheap_neural_ode.py
 
 Leaves cheap_neural_ode.png: what plain training makes of y' = A y^3, beside training with a price on every solver step (R_N).
+At the price of 0.01 and after 60 epochs both solves take about as many evaluations; a higher price buys fewer of them.
 """
 
 from pathlib import Path
