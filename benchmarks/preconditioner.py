@@ -119,7 +119,7 @@ def classical(system: System) -> tuple:
 
 def pyamg_solver(kind: str) -> Callable[[System], tuple[int, float]]:
     def solve(system: System):
-        import pyamg
+        import pyamg  # pyright: ignore[reportMissingImports]
 
         matrix = csr_matrix(assemble(system.faces, system.grid))
         setup = pyamg.ruge_stuben_solver if kind == "Ruge-Stueben" else pyamg.smoothed_aggregation_solver
