@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from solvers.elliptic import apply_faces, check_samples, face_coefficients
-from solvers.errors import SettingError
+from solvers.errors import DataError, SettingError
 from solvers.grid import Grid
 from solvers.krylov import conjugate_gradients
-from solvers.multigrid import Cycle
+from solvers.multigrid import Cycle, checked, is_singular
 from solvers.result import Outcome, Result
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ class System:
 
     @property
     def is_singular(self) -> bool:
-        return not any("dirichlet" in axis.boundary for axis in self.grid.axes)
+        """Constants are in A's kernel."""
+        return is_singular(self.grid)
 
 
 Precondition = Callable[[np.ndarray], np.ndarray]
@@ -87,15 +88,32 @@ class Preconditioned:
 
         Raises
         ------
-        DataError : wrong shapes, or values that are not finite (positive, for a).
+        DataError : wrong names or shapes, values that are not finite (positive, for a), or, without a Dirichlet side, a
+            right-hand side whose mean is not zero.
+        SettingError : a tolerance outside (0, 1).
         """
         named: dict[str, Any] = dict(inputs) if isinstance(inputs, Mapping) else {next(iter(self.problem.inputs)): inputs}
+        if set(named) != set(self.problem.inputs):
+            raise DataError(
+                given=f"inputs {', '.join(named)}",
+                needed=f"{', '.join(self.problem.inputs)}",
+                remedy="Name them as the problem does.",
+            )
+        if not 0 < tolerance < 1:
+            raise SettingError(given=f"tolerance={tolerance}", needed="a number in (0, 1)", remedy="Change it.")
         named = {name: np.asarray(values, np.float64) for name, values in named.items()}
         first = next(iter(named.values()))
+        if first.ndim != 1 + len(self.problem.domain.names):
+            raise DataError(
+                given=f"inputs of shape {first.shape}",
+                needed=f"(sample, {', '.join(self.problem.domain.names)})",
+                remedy="A single sample `a` becomes `a[None]`.",
+            )
         grid = self.problem.domain.grid(tuple(first.shape[1:]))
         for name, values in named.items():
             check_samples(values, grid, f"input {name}")
-        a, f = (np.broadcast_to(part, first.shape) for part in self.problem.solver.diffusion(named))
+        a, f = self.problem.solver.diffusion(named)
+        a, f = checked(np.broadcast_to(a, first.shape), f, grid)
         columns: dict[str, list] = {name: [] for name in ("iterations", "residual", "rescued", "setup_seconds", "seconds")}
         fields, histories = [], np.full((len(first), self.limit), np.nan)
         for i in range(len(first)):

@@ -72,23 +72,7 @@ class Diffusion:
         DataError : wrong shapes, a coefficient that is not positive or not finite (names the sample), or, without a Dirichlet
             side, a right-hand side whose mean is not zero.
         """
-        a = np.asarray(a, np.float64)
-        check_samples(a, self.grid, "coefficient a")
-        bad = np.flatnonzero(~(a > 0).reshape(len(a), -1).all(axis=1))
-        if bad.size:
-            raise DataError(
-                given=f"a coefficient that is not positive in sample {bad[0]}", needed="a > 0 everywhere", remedy="Mend it."
-            )
-        f = np.broadcast_to(np.asarray(f, np.float64), a.shape)
-        check_samples(f, self.grid, "right-hand side f")
-        if self.is_singular:
-            mean, size = f.reshape(len(f), -1).mean(1), np.abs(f).reshape(len(f), -1).max(1)
-            if (np.abs(mean) > 1e-9 * size).any():
-                raise DataError(
-                    given="a right-hand side whose mean is not zero, without a Dirichlet side",
-                    needed="mean zero",
-                    remedy="Subtract the mean.",
-                )
+        a, f = checked(a, f, self.grid)
         with ThreadPoolExecutor(self.threads or available()) as pool:
             solved = list(pool.map(self._solve_one, a, f))
         values, iterations, residuals = (np.array(column) for column in zip(*solved, strict=True))
@@ -98,7 +82,7 @@ class Diffusion:
     @property
     def is_singular(self) -> bool:
         """No side fixes the value of u."""
-        return not any("dirichlet" in axis.boundary for axis in self.grid.axes)
+        return is_singular(self.grid)
 
     @cached_property
     def _symbol(self) -> np.ndarray:
@@ -124,6 +108,33 @@ class Diffusion:
             operator, precondition, f, tolerance=self.tolerance, limit=self.max_iterations, singular=self.is_singular
         )
         return solved.values, solved.iterations, solved.residual
+
+
+def is_singular(grid: Grid) -> bool:
+    """No side of the grid fixes the value of u, so that it is known but for a constant."""
+    return not any("dirichlet" in axis.boundary for axis in grid.axes)
+
+
+def checked(a: np.ndarray, f: np.ndarray | float, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """a and f as float64, both (sample, *cells), if -div(a grad u) = f has a solution; raises as `Diffusion.solve` says."""
+    a = np.asarray(a, np.float64)
+    check_samples(a, grid, "coefficient a")
+    bad = np.flatnonzero(~(a > 0).reshape(len(a), -1).all(axis=1))
+    if bad.size:
+        raise DataError(
+            given=f"a coefficient that is not positive in sample {bad[0]}", needed="a > 0 everywhere", remedy="Mend it."
+        )
+    f = np.broadcast_to(np.asarray(f, np.float64), a.shape)
+    check_samples(f, grid, "right-hand side f")
+    if is_singular(grid):
+        mean, size = f.reshape(len(f), -1).mean(1), np.abs(f).reshape(len(f), -1).max(1)
+        if (np.abs(mean) > 1e-9 * size).any():
+            raise DataError(
+                given="a right-hand side whose mean is not zero, without a Dirichlet side",
+                needed="mean zero",
+                remedy="Subtract the mean.",
+            )
+    return a, f
 
 
 def _iterate(operator, cycle, f, tolerance, limit) -> tuple[np.ndarray, int, float]:

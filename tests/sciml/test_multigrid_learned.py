@@ -204,6 +204,19 @@ def test_clear_errors():
         mgno.as_preconditioner("darcy")
     with pytest.raises(DataError, match="finite"):
         operator.as_preconditioner().solve(np.full((1, 16, 16), np.nan))
+    solver, a = operator.as_preconditioner(), data(16, 2).inputs["a"][:]
+    with pytest.raises(DataError, match="not positive in sample 0"):
+        solver.solve(-a)
+    with pytest.raises(DataError, match="inputs k"):
+        solver.solve({"k": a})
+    with pytest.raises(DataError, match="single sample"):
+        solver.solve(a[0])
+    with pytest.raises(SettingError, match="tolerance=0"):
+        solver.solve(a, tolerance=0)
+    with pytest.raises(DataError, match="mean is not zero"):
+        operator.as_preconditioner("poisson_neumann").solve({"f": np.ones((1, 16, 16))})
+    with pytest.raises(SettingError, match="burgers"):
+        sciml.fit("multigrid", "burgers", progress=False)
     periodic = pdes.generate("poisson_periodic", n=2, resolution=65, seed=0, progress=False)
     with pytest.raises(GridError, match="cells between walls"):
         sciml.fit(LearnedMultigrid(), periodic, epochs=1, progress=False)

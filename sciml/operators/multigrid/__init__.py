@@ -123,6 +123,7 @@ class LearnedMultigrid(TorchOperator):
         from pdes.job import sampled
 
         problem = pdes.get(problem) if isinstance(problem, str) else problem
+        Preconditioned(problem, self._build)  # a clear error for other equations
         self._own = problem
         self.config = replace(self.config, problem=problem.name)
         grid = problem.domain.grid(self.config.resolution)
