@@ -26,7 +26,7 @@ from rich.table import Table
 
 import pdes
 import sciml
-from benchmarks.rows import Rows
+from benchmarks.rows import Rows, finished
 from pdes.families.navier_stokes import VorticitySolver
 from pdes.scalars import fixed
 from sciml.fitting import epochs_within
@@ -195,6 +195,7 @@ def trained(make: Maker, task: str, data, epochs: int, seed: int, name: str) -> 
     result = sciml.fit(
         make(task), train, task=kind, validation=validation, epochs=epochs, seed=seed, progress=False, **recipe(name)
     )
+    finished(result)
     return {"task": task, "model": name, "seed": seed, "epochs": epochs, "validation": result.best} | scores(
         result.operator, test, result.seconds
     )

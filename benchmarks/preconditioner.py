@@ -22,7 +22,7 @@ from scipy.sparse import csr_matrix
 
 import pdes
 import sciml
-from benchmarks.rows import Rows
+from benchmarks.rows import Rows, finished
 from pdes.job import sampled
 from sciml.operators.multigrid import LearnedMultigrid
 from sciml.preconditioning import System
@@ -87,7 +87,7 @@ def trained(count: int, epochs: int, seed: int = 1) -> tuple[LearnedMultigrid, f
     data = pdes.Dataset(fields=fields, inputs={"a": a}, grid=pdes.get("darcy").domain.grid(64), provenance={"family": "darcy"})
     operator = LearnedMultigrid()
     result = sciml.fit(operator, data, epochs=epochs, seed=seed, progress=False)
-    return operator, result.seconds
+    return operator, finished(result).seconds
 
 
 def variants(operator: LearnedMultigrid) -> dict[str, LearnedMultigrid]:

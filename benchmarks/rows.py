@@ -38,3 +38,10 @@ class Rows:
         self.rows[key] = {"key": key, **row}
         record(self.name, {"settings": self.settings, "rows": list(self.rows.values())}, self.folder)
         return self.rows[key]
+
+
+def finished(result: Any) -> Any:
+    """A `sciml.FitResult`, unless its training was interrupted: what that leaves is no result, and no row may hold it."""
+    if result.stopped not in ("completed", "done"):
+        raise SystemExit(f"Training ended before its time ({result.stopped}): no row is stored.")
+    return result
