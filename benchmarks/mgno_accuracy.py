@@ -64,6 +64,8 @@ def ours(cls: type, **config) -> Maker:
 
 
 def peer_fno(width: int, modes: int) -> Maker:
+    """neuraloperator's FNO of four layers."""
+
     def make(task: str):
         from neuralop.models import FNO as PeerFNO  # pyright: ignore[reportMissingImports]
 
@@ -73,6 +75,8 @@ def peer_fno(width: int, modes: int) -> Maker:
 
 
 def peer_uno(width: int, modes: int) -> Maker:
+    """neuraloperator's UNO of five layers, the middle ones on half the grid."""
+
     def make(task: str):
         from neuralop.models import UNO  # pyright: ignore[reportMissingImports]
 
@@ -174,6 +178,7 @@ def dataset(task: str, folder: Path):
 
 
 def recipe(name: str) -> dict[str, Any]:
+    """Training options of a model that has no recommendation of its own."""
     return next((dict(values) for start, values in RECIPES.items() if name.startswith(start)), {})
 
 
@@ -202,6 +207,7 @@ def trained(make: Maker, task: str, data, epochs: int, seed: int, name: str) -> 
 
 
 def scores(operator, test, seconds: float | None = None) -> dict[str, Any]:
+    """Errors on the test set, of the roll-out, too, for the flow."""
     score = sciml.evaluate(operator, test, timing=False).scores[0]
     row: dict[str, Any] = {"parameters": score.parameters, "seconds_then": seconds}
     row |= {name: float(np.mean(score.errors[name])) for name in ("relative_l2", "relative_h1")}

@@ -26,10 +26,12 @@ promise). Test data are looked at once. Below the error of the labels nothing ca
 
 
 def stored(name: str) -> dict:
+    """What a benchmark measured."""
     return json.loads((RESULTS / f"{name}.json").read_text())
 
 
 def percent(values: list[float]) -> str:
+    """Mean and spread, in per cent."""
     return shown([100 * v for v in values])
 
 
@@ -59,6 +61,7 @@ def accuracy(results: dict) -> list[str]:
 
 
 def speed(results: dict) -> list[str]:
+    """Rows are settings, columns networks."""
     body = []
     for row in results["rows"]:
         if "what" in row:
@@ -71,6 +74,7 @@ def speed(results: dict) -> list[str]:
 
 
 def preconditioners(results: dict) -> list[str]:
+    """Rows are media and sizes, columns solvers."""
     rows = [row for row in results["rows"] if "medium" in row]
     names = [name for name, value in rows[0].items() if isinstance(value, dict)]
     body = []

@@ -32,6 +32,7 @@ NETWORKS = ("published", "same function", "separable", "small", "neuraloperator 
 
 
 def network(name: str, size: int) -> torch.nn.Module:
+    """One of `NETWORKS` for a square of `size` points per side."""
     torch.manual_seed(2030)
     if name == "published":
         return mgno_literal.network("darcy-rough")
@@ -52,6 +53,7 @@ def network(name: str, size: int) -> torch.nn.Module:
 
 
 def trainer(module: torch.nn.Module, x: torch.Tensor) -> Callable[[], None]:
+    """A training step as a call."""
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-4, fused=not any(p.is_complex() for p in module.parameters()))
 
     def step() -> None:
@@ -63,6 +65,8 @@ def trainer(module: torch.nn.Module, x: torch.Tensor) -> Callable[[], None]:
 
 
 def predictor(module: torch.nn.Module, x: torch.Tensor) -> Callable[[], None]:
+    """A forward pass as a call."""
+
     @torch.inference_mode()
     def predict() -> None:
         module(x)

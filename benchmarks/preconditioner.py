@@ -34,6 +34,7 @@ SEED = 2026
 
 
 def smooth_noise(n: int, rng: np.random.Generator, points: float) -> np.ndarray:
+    """(n, n) Gaussian noise of variance one, correlated over so many points."""
     noise = gaussian_filter(rng.standard_normal((n, n)), points, mode="wrap")
     return noise / noise.std()
 
@@ -104,6 +105,8 @@ def variants(operator: LearnedMultigrid) -> dict[str, LearnedMultigrid]:
 
 
 def krylov(build: Callable[[System], tuple]) -> Callable[[System], tuple[int, float]]:
+    """Conjugate gradients with what `build` makes; the classical cycle is the rescue of the others."""
+
     def solve(system: System):
         precondition, operator = build(system)
         rescue = (lambda r: system.cycle(r)) if build is not classical else None
@@ -114,10 +117,13 @@ def krylov(build: Callable[[System], tuple]) -> Callable[[System], tuple[int, fl
 
 
 def classical(system: System) -> tuple:
+    """The V-cycle of `solvers.multigrid`."""
     return system.cycle, system.cycle.operator
 
 
 def pyamg_solver(kind: str) -> Callable[[System], tuple[int, float]]:
+    """Conjugate gradients with PyAMG's cycle, at its defaults."""
+
     def solve(system: System):
         import pyamg  # pyright: ignore[reportMissingImports]
 

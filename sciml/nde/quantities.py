@@ -23,6 +23,7 @@ AGGREGATES = ("sum", "mean", "max")
 FROM_STEPS = ("R_E", "R_E2", "R_S", "R_N")
 ALONG_STAGES = ("kinetic", "jacobian", "taylor2", "taylor3")
 SAMPLED = ("local_steps", "local_time")
+REGULARISERS = (*FROM_STEPS, *ALONG_STAGES, *SAMPLED)
 
 
 def rms(xp: Any, values: Any) -> Any:

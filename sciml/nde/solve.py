@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sciml.nde.quantities import AGGREGATES, ALONG_STAGES, FROM_STEPS, SAMPLED
+from sciml.nde.quantities import AGGREGATES, FROM_STEPS, REGULARISERS
 from sciml.nde.statistics import Statistics
 from sciml.nde.tableaus import PAIRS, Pair
 from solvers.errors import SettingError, unknown_name
@@ -79,8 +79,8 @@ class RegularizedSolve:
             if getattr(self, name) not in known:
                 raise unknown_name(name, getattr(self, name), known)
         for name in self.regularisers:
-            if name not in (*FROM_STEPS, *ALONG_STAGES, *SAMPLED):
-                raise unknown_name("regulariser", name, (*FROM_STEPS, *ALONG_STAGES, *SAMPLED))
+            if name not in REGULARISERS:
+                raise unknown_name("regulariser", name, REGULARISERS)
         if self.adjoint not in ADJOINTS[self.backend]:
             raise SettingError(
                 given=f"adjoint={self.adjoint!r} on {self.backend}",

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from sciml.learners.backprop import TorchOperator
-from sciml.operators.fno import SpectralConvolution, _perceptron, check_modes, positions
+from sciml.operators.fno import SpectralConvolution, _perceptron, check_modes, modes_on, positions
 from sciml.tasks import Signature
-from solvers.errors import GridError, SettingError
+from solvers.errors import SettingError
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,7 @@ class FFNO(TorchOperator):
 
     def build(self, signature: Signature) -> nn.Module:
         c, grid = self.config, signature.grid
-        modes = (c.modes,) * grid.dimension if isinstance(c.modes, int) else tuple(c.modes)
-        if len(modes) != grid.dimension:
-            raise GridError(given=f"modes={c.modes}", needed=f"one number or {grid.dimension}", remedy="Give one per axis.")
-        self._modes = modes
-        check_modes(grid.shape, modes)
+        modes = self._modes = modes_on(grid, c.modes)
         return FactorisedNetwork(len(signature.inputs), len(signature.outputs), modes, c)
 
     def check_grid(self, shape: tuple[int, ...]) -> None:

@@ -21,6 +21,7 @@ from torch import nn
 from sciml.learners.backprop import TorchOperator
 from sciml.tasks import Signature
 from solvers.errors import GridError, SettingError
+from solvers.grid import Grid
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,7 @@ class FNO(TorchOperator):
 
     def build(self, signature: Signature) -> nn.Module:
         c, grid = self.config, signature.grid
-        modes = (c.modes,) * grid.dimension if isinstance(c.modes, int) else tuple(c.modes)
-        if len(modes) != grid.dimension:
-            raise GridError(given=f"modes={c.modes}", needed=f"one number or {grid.dimension}", remedy="Give one per axis.")
-        self._modes = modes
-        check_modes(grid.shape, modes)
+        modes = self._modes = modes_on(grid, c.modes)
         padding = tuple(0.0 if axis.kind == "periodic" else c.padding for axis in grid.axes)
         return FourierNetwork(
             len(signature.inputs),
@@ -104,6 +101,15 @@ class FNO(TorchOperator):
 
     def recommended(self, task):
         return {"lr": 3e-3, "batch_size": 16, "epochs": 60, "weight_decay": 1e-4}
+
+
+def modes_on(grid: Grid, modes: int | tuple[int, ...]) -> tuple[int, ...]:
+    """Fourier modes per axis, from one number or one per axis; raises GridError where the grid cannot carry them."""
+    each = (modes,) * grid.dimension if isinstance(modes, int) else tuple(modes)
+    if len(each) != grid.dimension:
+        raise GridError(given=f"modes={modes}", needed=f"one number or {grid.dimension}", remedy="Give one per axis.")
+    check_modes(grid.shape, each)
+    return each
 
 
 def check_modes(shape: tuple[int, ...], modes: tuple[int, ...]) -> None:

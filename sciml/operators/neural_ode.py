@@ -18,10 +18,11 @@ from torch import nn
 
 from sciml.learners.backprop import TorchOperator
 from sciml.nde import RegularizedSolve, Statistics
+from sciml.nde.quantities import REGULARISERS
 from sciml.nde.training import RegularisedBackprop
 from sciml.operator import Learner, Training
 from sciml.tasks import Signature
-from solvers.errors import DataError, SettingError
+from solvers.errors import DataError, SettingError, unknown_name
 
 CHECKS = {"dataset": "moving", "task": "trajectory", "epochs": 120}
 PRESETS = {
@@ -70,6 +71,9 @@ class Config:
                 needed="width, depth >= 1, augment and target_evaluations >= 0, dual_rate > 0",
                 remedy="Change them.",
             )
+        unknown = next((name for name in self.regularisers if name not in REGULARISERS), None)
+        if unknown is not None:
+            raise unknown_name("regulariser", unknown, REGULARISERS)
         counts = {len(self.regularisers), len(self.weights), len(self.final_weights or self.weights)}
         if len(counts) > 1 or min((*self.weights, *self.final_weights), default=0.0) < 0:
             raise SettingError(

@@ -2,34 +2,18 @@
 
 import numpy as np
 import pytest
+from physical_box import Box
+from physical_box import patterns as drawn
 
 from sciml.physical.drift import Recovery, adapted, recovery, recursive, strike
-from sciml.physical.layer import PhysicalLayer
 from sciml.physical.network import Greedy, PhysicalNetwork, accuracy, train
 from sciml.physical.rules import Rule
 from sciml.physical.unsupervised import Unsupervised, hybrids
 from solvers.errors import DataError, SettingError, UnknownName
 
 
-class Box(PhysicalLayer):
-    """NumPy alone: tanh of a random mixture."""
-
-    def __init__(self, n_in, n_out=40, seed=3):
-        super().__init__(n_in, n_out)
-        self.mix = np.random.default_rng(seed).standard_normal((n_in, n_out)).astype(np.float32) / np.sqrt(n_in)
-
-    def respond(self, s):
-        return np.tanh(s @ self.mix)
-
-    def shifted(self, magnitude, rng):
-        self.mix = self.mix + magnitude * rng.standard_normal(self.mix.shape).astype(np.float32) / np.sqrt(self.n_in)
-
-
-def patterns(n=300, features=12, classes=4, seed=4, noise=0.7):
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % classes
-    x = np.random.default_rng(99).standard_normal((classes, features))[labels] + noise * rng.standard_normal((n, features))
-    return x.astype(np.float32), labels
+def patterns(n=300, seed=4):
+    return drawn(n, classes=4, seed=seed, noise=0.7)
 
 
 def network(rule):

@@ -5,11 +5,12 @@ import sys
 import numpy as np
 import pytest
 import torch
+from physical_box import Box, patterns
 
 from sciml.physical.acoustics import Enclosure, Membranes
 from sciml.physical.competitors import Absent, GlobalTraining, Linearised, RandomFeatures, alignment
 from sciml.physical.field import Model
-from sciml.physical.layer import PhysicalLayer, linearity
+from sciml.physical.layer import linearity
 from sciml.physical.mechanics import Duffing, PendulumNetwork
 from sciml.physical.network import PhysicalNetwork, accuracy, train
 from sciml.physical.optics import Crystal, Fibre, LinearCavity, Pulse
@@ -32,27 +33,6 @@ SMALL = {
 WINDOW = {"enclosure": (0.1, 0.9, 3), "membranes": (0.3, 0.95, 3)}
 """Declared working points: bounds of the linear share of variance, least effective rank; (0.2, 0.95, 8) unless said."""
 SIGNALS = np.random.default_rng(31).standard_normal((40, 25)).astype(np.float32)
-
-
-class Box(PhysicalLayer):
-    """NumPy alone: tanh of a random mixture."""
-
-    def __init__(self, n_in, n_out=40, seed=3):
-        super().__init__(n_in, n_out)
-        self.mix = np.random.default_rng(seed).standard_normal((n_in, n_out)).astype(np.float32) / np.sqrt(n_in)
-
-    def respond(self, s):
-        return np.tanh(s @ self.mix)
-
-    def shifted(self, magnitude, rng):
-        self.mix = self.mix + magnitude * rng.standard_normal(self.mix.shape).astype(np.float32) / np.sqrt(self.n_in)
-
-
-def patterns(n=150, features=12, classes=3, seed=4, noise=0.5):
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % classes
-    x = np.random.default_rng(99).standard_normal((classes, features))[labels] + noise * rng.standard_normal((n, features))
-    return x.astype(np.float32), labels
 
 
 @pytest.fixture(scope="module")
