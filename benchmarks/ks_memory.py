@@ -27,7 +27,7 @@ from rich.table import Table
 
 import pdes
 import sciml
-from benchmarks.rows import Rows
+from benchmarks.rows import Rows, finished
 from pdes import fixed, fourier_series
 from pdes.dataset import Dataset
 from pdes.randomness import generator
@@ -89,6 +89,7 @@ def scored(problem: str, points: int, noise: float, model: str, seed: int, o: ar
         operator, seen, task=task, validation=False, epochs=max(1, round(o.epochs * LEAST / points)),
         batch_size=max(1, round(o.batch * LEAST / points)), lr=o.lr, loss=of_frames, seed=seed, device=o.device, progress=False,
     )  # fmt: skip
+    finished(result)
     row = {"problem": problem, "points": points, "noise": noise, "model": model, "seed": seed}
     row |= {"parameters": operator.parameter_count, "seconds": round(result.seconds, 1)}
     row["one step"] = float(result.history.rows[-1]["loss"])

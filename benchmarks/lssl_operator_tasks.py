@@ -28,7 +28,7 @@ from rich.table import Table
 import sciml
 from benchmarks.baselines import baseline
 from benchmarks.driven_systems import STEP, make
-from benchmarks.rows import Rows
+from benchmarks.rows import Rows, finished
 from pdes.dataset import Dataset
 from pdes.randomness import generator
 from sciml.operator import Operator
@@ -73,9 +73,9 @@ def chain(rows: Rows, o: argparse.Namespace) -> None:
             data = noisy(make(name, 64, 1), noise)
             result = sciml.fit("lssl:linear", data, task="sequence", **QUIET)
             row = {"task": "O1", "system": name, "noise": noise, "seconds": round(result.seconds, 1)}
-            row |= {"error": error(result.operator, make(name, 16, TEST)), "floor": floor(name, STEP)}
+            row |= {"error": error(finished(result).operator, make(name, 16, TEST)), "floor": floor(name, STEP)}
             for where, (step, extent) in DIFFERENT.items():
-                row[where] = error(result.operator, make(name, 16, TEST, step=step, extent=extent))
+                row[where] = error(finished(result).operator, make(name, 16, TEST, step=step, extent=extent))
             row["floor at twice the step"] = floor(name, 2 * STEP)
             print(rows.add(key, row), flush=True)
 
@@ -110,7 +110,7 @@ def nonlinear(rows: Rows, o: argparse.Namespace) -> None:
                 result = sciml.fit(
                     operator, data, task="sequence", epochs=o.epochs, batch_size=16, lr=RATES[model], seed=seed, **QUIET
                 )
-                found = result.operator
+                found = finished(result).operator
                 row = {"task": task, "system": name, "model": model, "seed": seed, "parameters": found.parameter_count}
                 row |= {"seconds": round(result.seconds, 1)}
                 for where, (step, extent) in ELSEWHERE.items():
@@ -128,7 +128,7 @@ def rod(rows: Rows, o: argparse.Namespace) -> None:
                 operator = LSSL(**(PRESETS["linear"] | ONE | options | {"order": order}))
                 result = sciml.fit(operator, data, task="sequence", **QUIET)
                 row = {"task": "O3", "system": "rod", "model": label, "states": order}
-                print(rows.add(key, row | {"error": error(result.operator, test)}), flush=True)
+                print(rows.add(key, row | {"error": error(finished(result).operator, test)}), flush=True)
 
 
 def delay(rows: Rows, o: argparse.Namespace) -> None:
@@ -144,7 +144,7 @@ def delay(rows: Rows, o: argparse.Namespace) -> None:
                 samples = max(2.0, longest / STEP)
                 config = PRESETS["linear"] | ONE | options | {"order": order, "memory": (samples, samples)}
                 result = sciml.fit(LSSL(**config), data, task="sequence", **QUIET)
-                tried.append((result.history.rows[-1]["loss"], longest, error(result.operator, test)))
+                tried.append((result.history.rows[-1]["loss"], longest, error(finished(result).operator, test)))
             _, longest, found = min(tried)
             row = {"task": "O5", "system": "delay", "model": label, "states": order, "1 / step": longest, "error": found}
             print(rows.add(key, row), flush=True)
@@ -169,7 +169,7 @@ def missing(rows: Rows, o: argparse.Namespace) -> None:
                     operator, train[0], task=task, epochs=o.epochs, batch_size=16, lr=RATES["lssl"], seed=seed, **QUIET
                 )
                 batch = task.on(judge[0]).all()
-                predicted = result.operator.predict(batch.inputs)
+                predicted = finished(result).operator.predict(batch.inputs)
                 predicted, truth = (np.take_along_axis(v[:, 0], judge[1], 1) for v in (predicted, batch.targets))
                 row = {"task": "O6", "system": "pendulum", "missing": share, "model": way, "seed": seed}
                 row |= {"seconds": round(result.seconds, 1), "error": relative(predicted, truth)}

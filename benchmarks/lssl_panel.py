@@ -30,7 +30,7 @@ from rich.table import Table
 
 import sciml
 from benchmarks.baselines import baseline, parameters, sized
-from benchmarks.rows import Rows
+from benchmarks.rows import Rows, finished
 from pdes import series
 from pdes.dataset import Dataset
 from sciml.operator import Training
@@ -87,7 +87,7 @@ def scored(name: str, model: str, seed: int, o: argparse.Namespace) -> dict:
             made(model, train, seed), train, task="classification", seed=seed, validation=False, progress=False, lr=o.lr,
             batch_size=BATCH, epochs=max(1, round(o.steps * BATCH / len(train))), training=training,
         )  # fmt: skip
-    operator = result.operator
+    operator = finished(result).operator
     row = {"set": name, "model": model, "seed": seed, "parameters": trained(operator, model), "stride": stride}
     row |= {"seconds": round(result.seconds, 1), "error rate": error_rate(operator, test, told=True)}
     for rate in RATES:
