@@ -42,7 +42,14 @@ def out() -> Console:
 
 
 def command(function: Callable[..., int | None]) -> Callable[..., None]:
-    """Register a command that reports errors as the module describes, and give it `--debug`. It returns its exit code."""
+    """Register a command that reports errors as the module describes, see `reported`."""
+    guarded = reported(function)
+    app.command()(guarded)
+    return guarded
+
+
+def reported(function: Callable[..., int | None]) -> Callable[..., None]:
+    """A command that reports errors as the module describes, with `--debug`. The function returns its exit code, or nothing."""
 
     @functools.wraps(function)
     def guarded(*args, debug: bool = False, **options) -> None:
@@ -57,7 +64,6 @@ def command(function: Callable[..., int | None]) -> Callable[..., None]:
 
     signature = inspect.signature(function, eval_str=True)
     guarded.__signature__ = signature.replace(parameters=[*signature.parameters.values(), _DEBUG])  # type: ignore[attr-defined]
-    app.command()(guarded)
     return guarded
 
 
@@ -460,6 +466,21 @@ def quickstart(
     for line in result.verdict:
         console.print(escape(line))
     console.print(f"\nOpen [bold]{escape(str(result.page))}[/]")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def bench(words: typer.Context) -> None:
+    """The PDE benchmark suite: run, report, compare, verify, list; as `python -m benchmarks`.
+
+    \b
+    Examples:
+    sciml bench run s
+    sciml bench compare s fno:tiny mgno:tiny
+    """
+    import importlib
+
+    suite = importlib.import_module("benchmarks.suite.commands")  # above this package: nothing here depends on it
+    suite.app(words.args, prog_name="sciml bench")
 
 
 def main() -> None:

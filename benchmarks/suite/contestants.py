@@ -1,0 +1,99 @@
+"""Who takes part in a task: trivial predictors, classical solvers on coarser grids, the suite's networks, and peers.
+
+`roster` names them; `made` gives an untrained operator or module for `sciml.fit`.
+"""
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.suite.tasks import Suite, SuiteTask
+from benchmarks.suite.trivial import Nearest, PerWave, Zero
+from sciml.operator import config_of, create
+from sciml.operators.classical import ClassicalSolver
+from solvers.errors import unknown_name
+
+TRIVIAL: dict[str, Callable[[], Any]] = {
+    "zero": Zero,
+    "mean": lambda: create("mean"),
+    "persistence": lambda: create("persistence"),
+    "nearest": Nearest,
+    "linear": lambda: create("linear"),
+    "per wave": PerWave,
+}
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Name in tables, kind ("trivial", "classical", "network", "peer") and whether training depends on a seed."""
+
+    name: str
+    kind: str
+    seeded: bool = False
+
+
+def roster(suite: Suite, task: SuiteTask) -> list[Contestant]:
+    """All who can take part, in the order of the tables; peers where they are installed."""
+    grid = task.posed().stored_grid(task.resolution)
+    periodic = all(axis.kind == "periodic" for axis in grid.axes)
+    skipped = {name for name, out in (("per wave", not periodic), ("persistence", task.kind == "steady")) if out}
+    found = [Contestant(name, "trivial") for name in TRIVIAL if name not in skipped]
+    found += [Contestant(solver_name(factor), "classical") for factor in task.coarsen]
+    found += [Contestant(name, "network", True) for name in suite.networks]
+    found += [Contestant(name, "peer", True) for name in suite.peers if installed(name)]
+    return found
+
+
+def solver_name(factor: int) -> str:
+    """ "solver / 4" is the classical one on a grid four times coarser than the stored one."""
+    return "solver" if factor == 1 else f"solver / {factor}"
+
+
+def made(name: str, suite: Suite, task: SuiteTask, channels: tuple[int, int]) -> Any:
+    """The untrained contestant; `channels` in and out are for peers, which must know them."""
+    if name in TRIVIAL:
+        return TRIVIAL[name]()
+    if name.startswith("solver"):
+        return ClassicalSolver(problem=task.posed(), coarsen=int(name.partition("/")[2] or 1))
+    if name in PEERS:
+        return PEERS[name][1](task, *channels)
+    operator = create(name)
+    changes = task.networks.get(name.partition(":")[0], {})
+    return operator.from_config(config_of(operator) | dict(changes)) if changes else operator
+
+
+# -- peers ------------------------------------------------------------------------------------------------------------
+
+
+def _neuralop(kind: str) -> Callable[[SuiteTask, int, int], Any]:
+    def make(task: SuiteTask, n_in: int, n_out: int) -> Any:
+        from neuralop import models  # pyright: ignore[reportMissingImports]
+
+        dimension = task.posed().domain.dimension
+        options: dict[str, Any] = {"factorization": "tucker", "rank": 0.3} if kind == "TFNO" else {}
+        return getattr(models, kind)(
+            n_modes=(16,) * dimension if dimension == 1 else (8,) * dimension,
+            in_channels=n_in, out_channels=n_out, hidden_channels=12, n_layers=3, **options,
+        )  # fmt: skip
+
+    return make
+
+
+PEERS: dict[str, tuple[str, Callable[[SuiteTask, int, int], Any]]] = {
+    "neuraloperator FNO": ("neuralop", _neuralop("FNO")),
+    "neuraloperator TFNO": ("neuralop", _neuralop("TFNO")),
+}
+"""Name -> (package that must be there, how the network is made)."""
+
+
+def installed(name: str) -> bool:
+    """Whether a peer's package is there.
+
+    Raises
+    ------
+    UnknownName : no such peer.
+    """
+    if name not in PEERS:
+        raise unknown_name("peer", name, PEERS)
+    return importlib.util.find_spec(PEERS[name][0]) is not None

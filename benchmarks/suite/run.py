@@ -1,0 +1,345 @@
+"""Fill a folder with rows: every contestant of every task, trained, scored where it was trained and elsewhere, then timed.
+
+    <folder>/data/<task>.h5                         data, kept between runs
+    <folder>/<task>/<contestant>-<seed>.json        a row: hashes, scores of every sample, costs
+    <folder>/<task>/<contestant>-<seed>.safetensors what it answered
+    <folder>/<task>/operators/...                   trained operators, which are timed when all else is done
+
+A finished row is not made again, unless the data or the judging code have changed. Jobs run side by side, one thread each;
+timings are made afterwards, one at a time.
+"""
+
+import concurrent.futures
+import json
+import multiprocessing
+import os
+import re
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.record import circumstances
+from benchmarks.rows import finished
+from benchmarks.suite import scoring
+from benchmarks.suite.contestants import Contestant, made, roster
+from benchmarks.suite.tasks import Suite, SuiteTask, judges_hash, load
+from pdes import Dataset
+from sciml import storage
+from sciml.operators.classical import ClassicalSolver
+from sciml.tasks import as_task
+from solvers.errors import DataError, UserError
+from solvers.files import write_bytes
+
+FIRST_SEED = 11
+ELSEWHERE = ("finer", "shift")
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row to be made."""
+
+    suite: str
+    task: str
+    contestant: Contestant
+    seed: int
+    folder: str
+
+    @property
+    def stem(self) -> Path:
+        """Path of the row without its ending."""
+        name = re.sub(r"[^A-Za-z0-9]+", "-", self.contestant.name)
+        return Path(self.folder) / self.task / f"{name}-{self.seed}"
+
+
+def run(
+    suite: Suite,
+    source: str,
+    folder: str | Path,
+    *,
+    tasks: Sequence[str] = (),
+    contestants: Sequence[str] = (),
+    seeds: int | None = None,
+    workers: int = 2,
+    timing: bool = True,
+    say: Callable[[str], Any] = print,
+) -> dict[str, list[dict]]:
+    """Make what is missing; returns the rows by task.
+
+    Parameters
+    ----------
+    suite, source : the suite, and the name or file it was loaded from (workers load it again).
+    tasks, contestants, seeds : only these; by default all of the suite.
+    workers : processes, each of one thread; or a `dask.distributed.Client`.
+    timing : measure times of answers, one after another, once all rows are there.
+
+    Raises
+    ------
+    UnknownName : a task that the suite does not have.
+    """
+    chosen = [suite[name] for name in tasks] or list(suite.tasks)
+    folder = Path(folder)
+    jobs: list[Job] = []
+    for task in chosen:
+        began = time.perf_counter()
+        data = task.data(folder / "data", workers if isinstance(workers, int) else 1)
+        hashes = {name: part.fingerprint() for name, part in data.items()}
+        write_bytes(folder / task.label / "data.json", json.dumps(about(task, data, hashes, folder), indent=1).encode())
+        todo = []
+        for who in roster(suite, task):
+            if contestants and who.name not in contestants:
+                continue
+            for seed in range(FIRST_SEED, FIRST_SEED + ((seeds or suite.seeds) if who.seeded else 1)):
+                job = Job(source, task.label, who, seed, str(folder))
+                if not current(job.stem.with_suffix(".json"), hashes):
+                    todo.append(job)
+        jobs += todo
+        say(f"{task.label}: {len(todo)} rows to make (data after {time.perf_counter() - began:.0f} s)")
+    for job, row in _done(jobs, workers):
+        if "traceback" in row:
+            say(f"{job.task}  {job.contestant.name}  seed {job.seed}: failed, {row['failed']}")
+        else:
+            error = float(np.mean(row["scores"]["test"][row["primary"]]))
+            say(f"{job.task}  {job.contestant.name}  seed {job.seed}: {error:.4g} ({row['training']['seconds']:.0f} s)")
+    if timing:
+        timed(suite, source, folder, chosen, contestants, say)
+    return {task.label: rows_of(folder, task, suite) for task in chosen}
+
+
+def about(task: SuiteTask, data: dict[str, Dataset], hashes: dict[str, str], folder: Path) -> dict[str, Any]:
+    """What a report needs to know of the data: hashes, label error, time of a label."""
+    manifest = folder / "data" / f"{task.label}.h5.manifest.json"
+    floor = data["test"].quality["label_error"][:] if "label_error" in data["test"].quality else np.array([np.nan])
+    known = np.asarray(floor, np.float64)[np.isfinite(np.asarray(floor, np.float64))]
+    return {
+        "task": task.label, "hashes": hashes, "label_error": float(known.mean()) if known.size else None,
+        "label_seconds": json.loads(manifest.read_text()).get("seconds_per_sample"), "train": task.train, "test": task.test,
+        "equation": str(task.posed().equation), "description": task.posed().description,
+        "times": None if data["test"].times is None else np.asarray(data["test"].times).tolist(),
+    }  # fmt: skip
+
+
+def current(path: Path, hashes: dict[str, str]) -> bool:
+    """Whether a row is there, of these data and judged by this code."""
+    if not path.exists():
+        return False
+    row = json.loads(path.read_text())
+    return row.get("data") == hashes and row.get("judges") == judges_hash() and "failed" not in row
+
+
+def rows_of(folder: str | Path, task: SuiteTask, suite: Suite) -> list[dict]:
+    """Rows of a task that are there. Rows without hashes, or of other data or judges than the rest, are refused.
+
+    Raises
+    ------
+    DataError : a row that may not stand beside the others.
+    """
+    about_path = Path(folder) / task.label / "data.json"
+    if not about_path.exists():
+        return []
+    hashes = json.loads(about_path.read_text())["hashes"]
+    rows = []
+    for path in sorted((Path(folder) / task.label).glob("*.json")):
+        if path.name == "data.json":
+            continue
+        row = json.loads(path.read_text())
+        if row.get("data") != hashes or row.get("judges") != judges_hash():
+            raise DataError(
+                given=f"{path.name} of {task.label}, with hashes {row.get('data')}, {row.get('judges')}",
+                needed="the hashes of the data and of the judging code at hand",
+                remedy=f"Run it again: python -m benchmarks run {suite.name}.",
+            )
+        rows.append(row)
+    return rows
+
+
+# -- one row ----------------------------------------------------------------------------------------------------------
+
+
+def row(job: Job) -> dict[str, Any]:
+    """Train, answer, judge, store. Errors of the contestant become a row that says so; they count as the ceiling."""
+    import torch
+
+    torch.set_num_threads(1)
+    suite = load(job.suite)
+    task, folder = suite[job.task], Path(job.folder)
+    data = task.data(folder / "data")
+    hashes = {name: part.fingerprint() for name, part in data.items()}
+    head = {
+        "task": task.label, "track": task.track, "primary": scoring.PRIMARY[task.track], "contestant": job.contestant.name,
+        "kind": job.contestant.kind, "seed": job.seed, "data": hashes, "judges": judges_hash(),
+    }  # fmt: skip
+    try:
+        out = head | _measured(job, suite, task, data)
+    except Exception as error:  # what fails must be seen in the table, and must not stop the others
+        out = head | {"failed": " ".join(str(error).split())[:300], "traceback": traceback.format_exc()}
+    write_bytes(job.stem.with_suffix(".json"), json.dumps(out | {"made": circumstances()}, indent=1).encode())
+    return out
+
+
+def _measured(job: Job, suite: Suite, task: SuiteTask, data: dict[str, Dataset]) -> dict[str, Any]:
+    operator, training = trained(job, suite, task, data)
+    found, judged = {}, {}
+    for where in ("test", *ELSEWHERE):
+        if where not in data:
+            continue
+        part = data[where]
+        try:
+            found[where] = scoring.answer(operator, scoring.question(task, operator, part)).astype(np.float32)
+        except UserError as error:
+            judged[where] = {"missing": " ".join(str(error).split())[:200]}
+            if where == "test":
+                raise
+            continue
+        true = scoring.truth(task, part)
+        times = None if part.times is None else np.asarray(part.times)
+        scored = scoring.scores(task, found[where], true, part.grid, times)
+        judged[where] = {name: [float(f"{v:.7g}") for v in values] for name, values in scored.items()}
+        if where == "test":
+            judged["spectrum"] = [float(v) for v in scoring.spectra(found[where], part.grid)]
+            judged["true spectrum"] = [float(v) for v in scoring.spectra(true, part.grid)]
+    storage.write_arrays(job.stem.with_suffix(".safetensors"), found, {"task": task.label, "contestant": job.contestant.name})
+    if job.contestant.seeded:
+        operator.save(operator_path(job))
+    return {"parameters": operator.parameter_count, "training": training, "scores": judged}
+
+
+def trained(job: Job, suite: Suite, task: SuiteTask, data: dict[str, Dataset]) -> tuple[Any, dict[str, Any]]:
+    """The fitted contestant, and what its training cost."""
+    import torch
+
+    import sciml
+
+    sample = as_task(task.kind, data["train"])
+    channels = len(sample.signature.inputs), len(sample.signature.outputs)
+    torch.manual_seed(job.seed)  # modules of others draw their weights when they are made
+    untrained = made(job.contestant.name, suite, task, channels)
+    if isinstance(untrained, ClassicalSolver):
+        untrained.bind(as_task("trajectory" if task.track == "rollout" else task.kind, data["test"]))
+        return untrained, {"seconds": 0.0, "epochs": 0}
+    options: dict[str, Any] = {"progress": False, "task": task.kind, "seed": job.seed, "validation": False}
+    if job.contestant.seeded:
+        stem = job.contestant.name.partition(":")[0]
+        options |= {"epochs": task.epochs, "validation": data["validation"]} | dict(suite.training.get(stem, {}))
+    result = finished(sciml.fit(untrained, data["train"], **options))
+    return result.operator, {"seconds": result.seconds, "epochs": len(result.history), "validation": result.best}
+
+
+def operator_path(job: Job) -> Path:
+    """Where the trained operator lies."""
+    return job.stem.parent / "operators" / f"{job.stem.name}.safetensors"
+
+
+# -- many rows --------------------------------------------------------------------------------------------------------
+
+
+def _done(jobs: Sequence[Job], workers: Any) -> Iterator[tuple[Job, dict]]:
+    if hasattr(workers, "submit") and hasattr(workers, "scheduler_info"):  # a Dask client
+        from dask.distributed import as_completed
+
+        futures = {workers.submit(row, job, pure=False): job for job in jobs}
+        for future in as_completed(list(futures)):
+            yield futures[future], future.result()
+    elif workers == 1 or len(jobs) <= 1:
+        for job in jobs:
+            yield job, row(job)
+    else:
+        context = multiprocessing.get_context("spawn")
+        with _one_thread(), concurrent.futures.ProcessPoolExecutor(int(workers), mp_context=context) as pool:
+            futures = {pool.submit(row, job): job for job in jobs}
+            for future in concurrent.futures.as_completed(futures):
+                yield futures[future], future.result()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Children use one thread each: read as their libraries start."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+# -- times ------------------------------------------------------------------------------------------------------------
+
+
+def timed(suite: Suite, source: str, folder: Path, tasks: Sequence[SuiteTask], only: Sequence[str], say: Callable) -> None:
+    """Times and memory of one answer and of a batch, one contestant after another, one thread; kept in the rows of the first
+    seed."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for task in tasks:
+            data = task.data(folder / "data")
+            for who in roster(suite, task):
+                job = Job(source, task.label, who, FIRST_SEED, str(folder))
+                path = job.stem.with_suffix(".json")
+                if (only and who.name not in only) or not path.exists():
+                    continue
+                stored = json.loads(path.read_text())
+                if "cost" in stored or "failed" in stored:
+                    continue
+                stored["cost"] = cost(task, operator_of(job, suite, task, data), data["test"])
+                write_bytes(path, json.dumps(stored, indent=1).encode())
+            say(f"{task.label}: timed")
+    finally:
+        torch.set_num_threads(before)
+
+
+def operator_of(job: Job, suite: Suite, task: SuiteTask, data: dict[str, Dataset]) -> Any:
+    """The trained contestant of a row."""
+    import sciml
+
+    if job.contestant.kind in ("classical", "trivial"):  # made in no time
+        return trained(job, suite, task, data)[0]
+    if job.contestant.kind == "peer":
+        sample = as_task(task.kind, data["train"]).signature
+        return sciml.load(
+            operator_path(job), module=made(job.contestant.name, suite, task, (len(sample.inputs), len(sample.outputs)))
+        )
+    return sciml.load(operator_path(job))
+
+
+def cost(task: SuiteTask, operator: Any, data: Dataset) -> dict[str, Any]:
+    """Seconds of a whole answer (of a roll-out, all its steps) for one sample alone and per sample of a batch, transfers
+    included, and MiB that the batch adds at its peak (Linux)."""
+    from sciml.timing import median_seconds
+
+    batch = scoring.question(task, operator, data).first(32)
+    resident = _memory("VmRSS")
+    _forget_peak()
+    scoring.answer(operator, batch)
+    found = {"mib": None if resident is None else _memory("VmHWM") - resident, "batch": len(batch.inputs), "threads": 1}
+    for name, part in (("seconds_single", batch.first(1)), ("seconds_batch", batch)):
+        call = lambda part=part: scoring.answer(operator, part)  # noqa: E731
+        found[name] = median_seconds(call, repeats=11, warmup=1, budget=1.0) / len(part.inputs)
+    return found
+
+
+def _forget_peak() -> None:
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def _memory(field: str) -> Any:
+    try:
+        line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field))
+        return int(line.split()[1]) / 1024
+    except (OSError, StopIteration):
+        return None

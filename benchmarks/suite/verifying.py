@@ -1,0 +1,84 @@
+"""Stored answers are judged again; and what of a run is kept in the repository."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.suite import scoring
+from benchmarks.suite.run import rows_of
+from benchmarks.suite.standing import Entry, Table
+from benchmarks.suite.tasks import Suite
+from sciml import storage
+from solvers.errors import DataError
+
+TOLERANCE = 2e-6
+"""Scores are stored with seven digits, answers in float32."""
+
+
+def verify(suite: Suite, folder: str | Path) -> int:
+    """Check every row of a folder; returns how many there are.
+
+    Raises
+    ------
+    DataError : a row whose answers give other scores, or that has no answers.
+    """
+    count = 0
+    for task in suite.tasks:
+        rows = {(r["contestant"], r["seed"]): r for r in rows_of(folder, task, suite) if "failed" not in r}
+        if not rows:
+            continue
+        data = task.data(Path(folder) / "data")
+        seen = set()
+        for path in sorted((Path(folder) / task.label).glob("*.safetensors")):
+            arrays, header = storage.read_arrays(path)
+            row = rows.get((header["contestant"], int(path.stem.rpartition("-")[2])))
+            if row is None:
+                continue
+            seen.add((row["contestant"], row["seed"]))
+            for where, found in arrays.items():
+                part = data[where]
+                times = None if part.times is None else np.asarray(part.times)
+                again = scoring.scores(task, found, scoring.truth(task, part), part.grid, times)
+                for name, values in again.items():
+                    was = np.asarray(row["scores"][where][name])
+                    if not np.allclose(values, was, rtol=TOLERANCE, atol=1e-9):
+                        raise DataError(
+                            given=f"{path.name} of {task.label}: {name} on {where} differs by {np.abs(values - was).max():.2g}",
+                            needed="the stored scores",
+                            remedy="The row was changed, or judged by other code: delete it and run again.",
+                        )
+            count += 1
+        missing = sorted(set(rows) - seen)
+        if missing:
+            raise DataError(
+                given=f"no answers for {missing[:3]} of {task.label}",
+                needed="a file of answers for each row",
+                remedy="Run again.",
+            )
+    return count
+
+
+def stored(suite: Suite, found: Sequence[Table]) -> dict[str, Any]:
+    """Summaries with the errors of every sample, hashes, costs and standing: what the tables and pages are made of."""
+    tasks = []
+    for t in found:
+        entries = [_plain(t, e) for e in t.entries]
+        tasks.append({"task": t.task.label, "track": t.task.track, "about": dict(t.about), "entries": entries})
+    return {"suite": suite.name, "seeds": suite.seeds, "tasks": tasks}
+
+
+def _plain(t: Table, e: Entry) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    rows = t.rows[e.name]
+    primary = rows[0]["primary"]
+    per_sample = {str(r["seed"]): [float(f"{v:.5g}") for v in r["scores"]["test"][primary]] for r in rows if "failed" not in r}
+    curves = [r["scores"]["test"]["curve"] for r in rows if "curve" in r.get("scores", {}).get("test", {})]
+    more = {"curve": [float(f"{v:.4g}") for v in np.mean(curves, 0)]} if curves else {}
+    means = {}
+    for name in sorted({k for r in rows if "failed" not in r for k in r["scores"]["test"]} - {"curve", "correlation curve"}):
+        means[name] = float(np.mean([np.mean(r["scores"]["test"][name]) for r in rows if "failed" not in r]))
+    return json.loads(json.dumps(asdict(e))) | {"metric": primary, "per_sample": per_sample, "means": means} | more

@@ -1,0 +1,176 @@
+"""The numbers of a suite in plain words and in Markdown tables."""
+
+from collections.abc import Sequence
+
+from benchmarks.pages import section
+from benchmarks.suite.standing import Entry, Table
+from benchmarks.suite.statistics import Summary, overall
+from benchmarks.suite.tasks import Suite
+from sciml.comparison import milliseconds
+from sciml.metrics.rollout import CEILING
+
+MEASURE = {"map": "relative L2", "rollout": "geometric mean of nRMSE over the roll-out"}
+KINDS = ("network", "peer")
+
+
+def percent(value: float) -> str:
+    """0.0123 -> "1.23 %"; what reached the ceiling says so.
+
+    >>> percent(0.0123), percent(2e-6), percent(11.0)
+    ('1.23 %', '2.0e-06', '> 1000 %')
+    """
+    if value >= CEILING:
+        return "> 1000 %"
+    return f"{100 * value:.3g} %" if value >= 1e-4 else f"{value:.1e}"
+
+
+def error(e: Entry, floor: float | None) -> str:
+    """Mean with its interval; below three times the error of the labels, that, and no rank."""
+    if e.test is None:
+        return "failed"
+    if e.at_floor and floor is not None:
+        return f"≤ label accuracy ({percent(floor)})"
+    return f"{percent(e.test.mean)} ({percent(e.test.low)} … {percent(e.test.high)})"
+
+
+def other(found: Summary | str | None) -> str:
+    """Error elsewhere; "no" where the operator cannot answer there, with the reason in the JSON."""
+    return "–" if found is None else "no" if isinstance(found, str) else percent(found.mean)
+
+
+def speed(e: Entry) -> str:
+    """S with its bound."""
+    if e.faster is None:
+        return "–"
+    return f"{ {'': '', 'at most': '≤ ', 'at least': '≥ '}[e.bound] }{e.faster:.2g}"
+
+
+def sharpness(e: Entry) -> str:
+    """A."""
+    return "–" if e.sharper is None else f"{e.sharper:.2g}"
+
+
+def repaid(e: Entry) -> str:
+    """N*."""
+    if e.faster is None:
+        return "–"
+    return "never" if e.repaid is None else f"{e.repaid:,.0f}"
+
+
+def rows(table: Table) -> list[list[str]]:
+    """One line for each contestant."""
+    out = []
+    for e in table.entries:
+        single, batch = e.seconds or (None, None)
+        blown = _blown(table, e)
+        out.append([
+            e.name + (f" ({blown})" if blown else ""), error(e, table.floor), "–" if e.test is None else percent(e.test.median),
+            "–" if e.test is None else percent(e.test.q90), other(e.finer), other(e.shift),
+            f"{e.parameters:,}" if e.parameters else "–", f"{e.training:.0f} s" if e.training >= 1 else "–",
+            "–" if single is None else milliseconds(single), "–" if batch is None else milliseconds(batch),
+            speed(e), sharpness(e), repaid(e),
+        ])  # fmt: skip
+    return out
+
+
+HEAD = [
+    "", "error (95 % interval)", "median", "90 %", "finer grid", "other ranges", "parameters", "training", "one answer",
+    "in a batch", "S", "A", "N*",
+]  # fmt: skip
+
+
+def _blown(table: Table, e: Entry) -> str:
+    counts = [
+        sum(r["scores"]["test"]["blown_up"]) for r in table.rows[e.name] if "blown_up" in r.get("scores", {}).get("test", {})
+    ]
+    return f"{sum(counts):.0f} blow-ups" if sum(counts) else ""
+
+
+def verdicts(table: Table) -> list[str]:
+    """What the table says, in sentences."""
+    learned = table.of_kind(*KINDS)
+    out = []
+    if not learned:
+        return out
+    best = learned[0]
+    assert best.test is not None
+    ceiling = table.ceiling
+    assert ceiling.test is not None
+    trivial = f"“{ceiling.name}”, {percent(ceiling.test.mean)}"
+    if best.trivial:
+        out.append(f"No network beats the best trivial predictor ({trivial}): best {best.name}, {percent(best.test.mean)}.")
+    else:
+        times = f"{ceiling.test.mean / best.test.mean:.2g} times"
+        out.append(
+            f"Best network: {best.name}, {percent(best.test.mean)}, {times} better than the best trivial predictor ({trivial})."
+        )
+    worse = [e.name for e in learned if e.trivial]
+    if worse and not best.trivial:
+        out.append(f"Not better than a trivial predictor: {', '.join(worse)}.")
+    winners = [e for e in learned if e.faster and e.faster > 1 and e.bound != "at most"]
+    timed = [e for e in learned if e.faster is not None]
+    if winners:
+        top = max(winners, key=lambda e: e.faster or 0)
+        names = ", ".join(e.name for e in winners)
+        out.append(f"Faster than the classical solver at equal error: {names} (at most {speed(top)} times, {top.name}).")
+    elif timed:
+        top = max(timed, key=lambda e: e.faster or 0)
+        slower = f"{1 / (top.faster or 1):.2g} times"
+        out.append(f"The classical solver is faster than every network at equal error: {slower} than {top.name}, the nearest.")
+    return out
+
+
+def front_page(suite: Suite, found: Sequence[Table]) -> list[str]:
+    """The page for newcomers: where learned operators win against the classical solver, and where they do not."""
+    wins, losses, trivial = [], [], []
+    for t in found:
+        timed = [e for e in t.of_kind(*KINDS) if e.faster is not None]
+        if not timed:
+            continue
+        top = max(timed, key=lambda e: (e.faster or 0) if e.bound != "at most" else 0)
+        (wins if (top.faster or 0) > 1 and top.bound != "at most" else losses).append((t, top))
+        if timed and t.of_kind(*KINDS)[0].trivial:
+            trivial.append(t.task.label)
+    lines = []
+    if wins:
+        named = "; ".join(f"{t.task.label} ({e.name}, {speed(e)} times)" for t, e in wins)
+        lines.append(f"Faster than the classical solver at equal error: {named}.")
+    if losses:
+        named = "; ".join(f"{t.task.label} (nearest {e.name}, S = {speed(e)})" for t, e in losses)
+        lines.append(f"Slower than the classical solver at equal error: {named}.")
+    if trivial:
+        lines.append(f"No network beats a trivial predictor on {', '.join(trivial)}.")
+    return lines
+
+
+def ranking(found: Sequence[Table]) -> list[list[str]]:
+    """Networks over all tasks: error over that of the linear map, geometric mean, and share of pairings won."""
+    by_task = {t.task.label: t.rows for t in found}
+    names = sorted({e.name for t in found for e in t.of_kind(*KINDS)})
+    return [[o.name, f"{o.ratio:.3g}", f"{100 * o.wins:.0f} %", str(o.tasks)] for o in overall(by_task, names)]
+
+
+def markdown(suite: Suite, found: Sequence[Table], command: str) -> str:
+    """The whole suite as one Markdown page."""
+    parts = [
+        f"# Suite {suite.name}: {suite.description}",
+        "",
+        f"Made by `{command}`; written by `python -m benchmarks report {suite.name}`.",
+        "",
+    ]
+    parts += [EXPLAINED, ""]
+    parts += [f"- {line}" for line in front_page(suite, found)] + [""]
+    parts.append(section("Over all tasks", ["", "error / error of the linear map", "pairings won", "tasks"], ranking(found)))
+    for t in found:
+        title = f"{t.task.label}: {t.about['equation']}, {t.task.resolution} points per side, {MEASURE[t.task.track]}"
+        parts.append(section(title, HEAD, rows(t)))
+        parts += [f"- {line}" for line in verdicts(t)] + [""]
+    return "\n".join(parts)
+
+
+EXPLAINED = """Every contestant answers the same test samples. Errors are means over samples and seeds, with 95 % bootstrap intervals
+over both. `solver / k` is the classical solver on a grid k times coarser, interpolated back. S: time of the classical solver at
+equal error over the operator's; above 1 the operator is faster. A: error of the classical solver in the operator's time over the
+operator's; above 1 the operator is more accurate. N*: answers until the time saved has paid for training and labels. Times are
+those of one thread; S, A and N* at the better of one sample and a batch. "finer grid" asks for the same samples on a grid with
+twice the points, "other ranges" for parameters or inputs outside the training ranges; networks saw neither."""
