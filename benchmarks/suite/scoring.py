@@ -77,7 +77,7 @@ def scores(task: SuiteTask, found: np.ndarray, true: np.ndarray, grid: Grid, tim
         return _finite(measure(found, true, grid, CORE))
     by_step = rollout.nrmse_by_step(found, true)
     out: dict[str, Any] = {"rollout": rollout.geometric_mean(by_step), "one_step": np.minimum(by_step[:, 0], rollout.CEILING)}
-    out |= {f"steps {a}-{b}": rollout.window(by_step, a, b) for a, b in WINDOWS}
+    out |= {f"steps {a}-{b}": rollout.window(by_step, a, b) for a, b in WINDOWS if by_step.shape[1] >= b}
     out["blown_up"] = rollout.blown_up(by_step).astype(float)
     assert times is not None
     out["correlation_time"] = rollout.correlation_time(found, true, times[1:])

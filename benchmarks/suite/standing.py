@@ -88,7 +88,8 @@ def table(task: SuiteTask, suite: Suite, folder: str | Path) -> Table | None:
         by_name.setdefault(row["contestant"], []).append(row)
     entries = [_entry(name, some) for name, some in by_name.items()]
     rungs = [e for e in entries if e.kind == "classical" and e.test and e.seconds]
-    trivial = min((e for e in entries if e.kind == "trivial" and e.test), key=lambda e: e.test.mean, default=None)
+    scored = [(e.test.mean, e) for e in entries if e.kind == "trivial" and e.test is not None]
+    trivial = min(scored, key=lambda pair: pair[0])[1] if scored else None
     entries = [_placed(e, rungs, trivial, about, task) for e in entries]
     entries.sort(key=lambda e: e.test.mean if e.test else float("inf"))
     return Table(task, about, entries, by_name)

@@ -89,7 +89,7 @@ def difference(task: str, a: np.ndarray, b: np.ndarray, seed: int = 90210) -> Di
     rng = generator(seed, Purpose.BOOTSTRAP)
     means = logs[rng.integers(len(logs), size=(DRAWS, len(logs)))].mean(1)
     low, high = np.quantile(means, [0.025, 0.975])
-    p = float(wilcoxon(logs).pvalue) if np.any(logs != 0) else 1.0
+    p = float(np.asarray(wilcoxon(logs))[1]) if np.any(logs != 0) else 1.0
     return Difference(task, float(np.exp(logs.mean())), float(np.exp(low)), float(np.exp(high)), p)
 
 

@@ -129,8 +129,9 @@ def load(name: str | Path) -> Suite:
         defaults = read.pop("defaults", {})
         tasks = tuple(SuiteTask(**(defaults | row)) for row in read.pop("task"))
         head = read.pop("suite")
-        lists = {k: tuple(v) if isinstance(v, list) else v for k, v in head.items()}
-        suite = Suite(**({"name": path.stem} | lists), tasks=tasks, training=read.pop("training", {}))
+        lists: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in head.items()}
+        lists["name"] = path.stem
+        suite = Suite(**lists, tasks=tasks, training=read.pop("training", {}))
     except (tomllib.TOMLDecodeError, TypeError, KeyError) as error:
         raise SettingError(
             given=f"{path.name}: {error}", needed="[suite], [[task]] with the fields of SuiteTask", remedy="Mend the file."

@@ -5,9 +5,8 @@ Sources: APEBench (Koehler et al. 2024) for the geometric mean, The Well (Ohana 
 Kochkov et al. 2021.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 TINY = np.finfo(np.float64).tiny
 CEILING = 10.0
@@ -49,7 +48,7 @@ def window(by_step: np.ndarray, first: int, last: int) -> np.ndarray:
 
 def blown_up(by_step: np.ndarray) -> np.ndarray:
     """Whether a roll-out ever exceeds `CEILING`, (item,)."""
-    return (by_step > CEILING).any(1)
+    return np.asarray((by_step > CEILING).any(1))
 
 
 def correlation_by_step(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -62,19 +61,18 @@ def correlation_by_step(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray
     return np.where(np.isfinite(found), found, 0.0)
 
 
-def first_below(values: np.ndarray, bound: float, times: Sequence[float]) -> np.ndarray:
+def first_below(values: np.ndarray, bound: float, times: ArrayLike) -> np.ndarray:
     """First of `times` at which values (item, step) fall below a bound; the last time where they never do."""
-    below = values < bound
-    times = np.asarray(times, np.float64)
-    return np.where(below.any(1), times[below.argmax(1)], times[-1])
+    below, at = values < bound, np.asarray(times, np.float64)
+    return np.where(below.any(1), at[below.argmax(1)], at[-1])
 
 
-def correlation_time(prediction: np.ndarray, truth: np.ndarray, times: Sequence[float], bound: float = 0.95) -> np.ndarray:
+def correlation_time(prediction: np.ndarray, truth: np.ndarray, times: ArrayLike, bound: float = 0.95) -> np.ndarray:
     """Time at which the correlation with the truth falls below a bound, (item,)."""
     return first_below(correlation_by_step(prediction, truth), bound, times)
 
 
-def stability_horizon(prediction: np.ndarray, truth: np.ndarray, times: Sequence[float]) -> np.ndarray:
+def stability_horizon(prediction: np.ndarray, truth: np.ndarray, times: ArrayLike) -> np.ndarray:
     """Time at which the error exceeds the spread of the truth (VRMSE > 1), or values are not finite, (item,)."""
     return first_below(-vrmse_by_step(prediction, truth), -1.0, times)
 

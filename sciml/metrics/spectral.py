@@ -36,7 +36,7 @@ def energies(values: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
 def _cosine(values: np.ndarray, axis: int) -> np.ndarray:
     """Orthonormal cosine transform, of complex values too (SciPy's takes real ones)."""
     if np.iscomplexobj(values):
-        return _cosine(values.real, axis) + 1j * _cosine(values.imag, axis)
+        return _cosine(np.real(values), axis) + 1j * _cosine(np.imag(values), axis)
     return np.asarray(scipy.fft.dct(values, axis=axis, norm="ortho"))
 
 
