@@ -62,8 +62,15 @@ def _task(t: Table, folder: Path) -> str:
     figures = [_cost(t, colours), _steps(t, colours), _spectra(t, colours), _spread(t, colours)]
     return (
         f"<h2>{html.escape(title)}</h2><p class='lead'>{html.escape(lead)}</p><div class='verdict'><ul>{sentences}</ul></div>"
-        f"{_table(words.HEAD, words.rows(t), marks)}<div class='pair'>{''.join(figures)}</div>{_fields(t, folder)}"
+        f"{_table(words.HEAD, words.rows(t), marks)}<div class='pair'>{''.join(figures)}</div>{_inverse(t)}{_fields(t, folder)}"
     )
+
+
+def _inverse(t: Table) -> str:
+    rows = words.inverse_rows(t)
+    if not rows:
+        return ""
+    return f"<h2>The coefficient from the answer, median |log(found / true)|</h2>{_table(words.INVERSE, rows)}"
 
 
 def _colours(t: Table) -> dict[str, str]:

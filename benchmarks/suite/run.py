@@ -26,7 +26,7 @@ import numpy as np
 
 from benchmarks.record import circumstances
 from benchmarks.rows import finished
-from benchmarks.suite import scoring
+from benchmarks.suite import inverse, scoring
 from benchmarks.suite.contestants import Contestant, made, roster
 from benchmarks.suite.tasks import Suite, SuiteTask, judges_hash, load
 from pdes import Dataset
@@ -37,7 +37,7 @@ from solvers.errors import DataError, UserError
 from solvers.files import write_bytes
 
 FIRST_SEED = 11
-ELSEWHERE = ("finer", "shift")
+ELSEWHERE = ("finer", "shift", "foreign")
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -102,8 +102,8 @@ def run(
         jobs += todo
         say(f"{task.label}: {len(todo)} rows to make (data after {time.perf_counter() - began:.0f} s)")
     for job, row in _done(jobs, workers):
-        if "traceback" in row:
-            say(f"{job.task}  {job.contestant.name}  seed {job.seed}: failed, {row['failed']}")
+        if "failed" in row or "cannot" in row:
+            say(f"{job.task}  {job.contestant.name}  seed {job.seed}: {row.get('failed') or row['cannot']}")
         else:
             error = float(np.mean(row["scores"]["test"][row["primary"]]))
             say(f"{job.task}  {job.contestant.name}  seed {job.seed}: {error:.4g} ({row['training']['seconds']:.0f} s)")
@@ -134,7 +134,8 @@ def current(path: Path, hashes: dict[str, str]) -> bool:
 
 
 def rows_of(folder: str | Path, task: SuiteTask, suite: Suite) -> list[dict]:
-    """Rows of a task that are there. Rows without hashes, or of other data or judges than the rest, are refused.
+    """Rows of a task that are there, but for those of contestants that cannot take part. Rows without hashes, or of other data
+    or judges than the rest, are refused.
 
     Raises
     ------
@@ -149,6 +150,8 @@ def rows_of(folder: str | Path, task: SuiteTask, suite: Suite) -> list[dict]:
         if path.name == "data.json":
             continue
         row = json.loads(path.read_text())
+        if "cannot" in row:
+            continue
         if row.get("data") != hashes or row.get("judges") != judges_hash():
             raise DataError(
                 given=f"{path.name} of {task.label}, with hashes {row.get('data')}, {row.get('judges')}",
@@ -177,6 +180,8 @@ def row(job: Job) -> dict[str, Any]:
     }  # fmt: skip
     try:
         out = head | _measured(job, suite, task, data)
+    except UserError as error:  # it says itself that it cannot: that is no failure, and no row of the table
+        out = head | {"cannot": " ".join(str(error).split())[:300]}
     except Exception as error:  # what fails must be seen in the table, and must not stop the others
         out = head | {"failed": " ".join(str(error).split())[:300], "traceback": traceback.format_exc()}
     write_bytes(job.stem.with_suffix(".json"), json.dumps(out | {"made": circumstances()}, indent=1).encode())
@@ -204,6 +209,9 @@ def _measured(job: Job, suite: Suite, task: SuiteTask, data: dict[str, Dataset])
         if where == "test":
             judged["spectrum"] = [float(v) for v in scoring.spectra(found[where], part.grid)]
             judged["true spectrum"] = [float(v) for v in scoring.spectra(true, part.grid)]
+    if inverse.takes(task, operator) and job.seed == FIRST_SEED:
+        found_in = inverse.recovered(operator, data["train"], data["test"])
+        judged["inverse"] = {name: [float(f"{v:.5g}") for v in values] for name, values in found_in.items()}
     storage.write_arrays(job.stem.with_suffix(".safetensors"), found, {"task": task.label, "contestant": job.contestant.name})
     if job.contestant.seeded:
         operator.save(operator_path(job))
@@ -223,12 +231,19 @@ def trained(job: Job, suite: Suite, task: SuiteTask, data: dict[str, Dataset]) -
     if isinstance(untrained, ClassicalSolver):
         untrained.bind(as_task("trajectory" if task.track == "rollout" else task.kind, data["test"]))
         return untrained, {"seconds": 0.0, "epochs": 0}
-    options: dict[str, Any] = {"progress": False, "task": task.kind, "seed": job.seed, "validation": False}
+    options: dict[str, Any] = {"progress": False, "task": kind_for(untrained, task), "seed": job.seed, "validation": False}
     if job.contestant.seeded:
         stem = job.contestant.name.partition(":")[0]
         options |= {"epochs": task.epochs, "validation": data["validation"]} | dict(suite.training.get(stem, {}))
     result = finished(sciml.fit(untrained, data["train"], **options))
     return result.operator, {"seconds": result.seconds, "epochs": len(result.history), "validation": result.best}
+
+
+def kind_for(operator: Any, task: SuiteTask) -> str:
+    """The task that a contestant is trained on: of roll-outs, operators with a memory learn whole trajectories."""
+    takes = getattr(operator, "takes", None)
+    remembers = task.track == "rollout" and takes is not None and task.kind not in takes and "forecast" in takes
+    return "forecast" if remembers else task.kind
 
 
 def operator_path(job: Job) -> Path:
@@ -291,7 +306,7 @@ def timed(suite: Suite, source: str, folder: Path, tasks: Sequence[SuiteTask], o
                 if (only and who.name not in only) or not path.exists():
                     continue
                 stored = json.loads(path.read_text())
-                if "cost" in stored or "failed" in stored:
+                if "cost" in stored or "failed" in stored or "cannot" in stored:
                     continue
                 stored["cost"] = cost(task, operator_of(job, suite, task, data), data["test"])
                 write_bytes(path, json.dumps(stored, indent=1).encode())

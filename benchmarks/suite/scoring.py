@@ -54,6 +54,8 @@ class Question:
 def question(task: SuiteTask, operator: Operator, data: Dataset) -> Question:
     """The question that a dataset puts to a bound operator."""
     own = task_of(operator.bound_signature, data)
+    if own.kind == "forecast":  # an operator with a memory: from the first frame on
+        return Question(own.all().inputs[:, :, :1], len(np.asarray(data.times)) - 1, own.elsewhere(operator))
     if own.kind == "autoregressive":
         return Question(own.batch(np.arange(len(data)) * (len(own) // len(data))).inputs, len(np.asarray(data.times)) - 1, {})
     return Question(
@@ -66,6 +68,8 @@ def answer(operator: Operator, asked: Question) -> np.ndarray:
     with np.errstate(all="ignore"):
         if asked.steps and operator.bound_signature.kind == "autoregressive":
             return np.asarray(operator.rolled_out(asked.inputs, asked.steps))
+        if operator.bound_signature.kind == "forecast":
+            return np.asarray(operator.continued(asked.inputs, asked.steps, **asked.where))
         found = np.asarray(operator.predict(asked.inputs, **asked.where))
         # all frames at once (a classical solver is not begun anew at each): channels are (time, field)
         return found.reshape(len(found), asked.steps, -1, *found.shape[2:]) if asked.steps else found

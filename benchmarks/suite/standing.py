@@ -31,6 +31,7 @@ class Entry:
     test: Summary | None
     finer: Summary | str | None
     shift: Summary | str | None
+    foreign: Summary | str | None
     parameters: int
     training: float
     seconds: tuple[float, float] | None
@@ -99,8 +100,9 @@ def _entry(name: str, rows: Sequence[dict]) -> Entry:
     good = [r for r in rows if "failed" not in r]
     first = good[0] if good else rows[0]
     cost = next((r["cost"] for r in rows if "cost" in r), None)
+    elsewhere = {where: _elsewhere(good, where) for where in ("finer", "shift", "foreign")}
     return Entry(
-        name=name, kind=first["kind"], test=summary(rows), finer=_elsewhere(good, "finer"), shift=_elsewhere(good, "shift"),
+        name=name, kind=first["kind"], test=summary(rows), **elsewhere,
         parameters=first.get("parameters", 0), training=sum(r["training"]["seconds"] for r in good) / max(1, len(good)),
         seconds=None if cost is None else (cost["seconds_single"], cost["seconds_batch"]),
         mib=None if cost is None else cost["mib"], failed="" if good else rows[0]["failed"],

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pdes
+from benchmarks.suite import foreign
 from pdes import Dataset, Problem
 from solvers.errors import SettingError, unknown_name
 
@@ -31,7 +32,8 @@ class SuiteTask:
     resolution : stored points per axis.   train, validation, test : samples.   seed : of the data.
     coarsen : factors by which the classical solver's grid is coarser, its ladder.   steps : its time steps, where it has some.
     epochs : of every learned contestant.   finer : factor of the grid for the track "resolution"; 1 leaves it out.
-    shift : also test on the problem's held-out ranges.   networks : settings by network that this task needs.
+    shift : also test on the problem's held-out ranges.   foreign : also on data of others, of `foreign.FOREIGN`.
+    networks : settings by network that this task needs.
     """
 
     name: str
@@ -49,6 +51,7 @@ class SuiteTask:
     epochs: int = 20
     finer: int = 2
     shift: bool = True
+    foreign: str = ""
     networks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -70,7 +73,7 @@ class SuiteTask:
 
     def data(self, folder: str | Path, workers: int = 1) -> dict[str, Dataset]:
         """ "train", "validation", "test", and where the task has them "finer" (the test samples on another grid) and "shift"
-        (other ranges); made in `folder` where they are missing."""
+        (other ranges) and "foreign" (data of others); made in `folder` where they are missing."""
         folder, problem = Path(folder), self.posed()
         n = self.test + self.validation + self.train
         make = lambda p, n, r, word: pdes.generate(  # noqa: E731
@@ -82,6 +85,9 @@ class SuiteTask:
             parts["finer"] = make(problem, self.test, self.finer * self.resolution, "-finer")
         if self.shift and problem.held_out_laws:
             parts["shift"] = make(problem.held_out(), self.test, self.resolution, "-shift")
+        others = foreign.part(self.foreign, problem) if self.foreign else None
+        if others is not None:
+            parts["foreign"] = others
         return parts
 
 

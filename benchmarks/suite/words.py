@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from benchmarks.pages import section
+from benchmarks.suite.inverse import NOISE
 from benchmarks.suite.standing import Entry, Table
 from benchmarks.suite.statistics import Summary, overall
 from benchmarks.suite.tasks import Suite
@@ -65,7 +68,7 @@ def rows(table: Table) -> list[list[str]]:
         blown = _blown(table, e)
         out.append([
             e.name + (f" ({blown})" if blown else ""), error(e, table.floor), "–" if e.test is None else percent(e.test.median),
-            "–" if e.test is None else percent(e.test.q90), other(e.finer), other(e.shift),
+            "–" if e.test is None else percent(e.test.q90), other(e.finer), other(e.shift), other(e.foreign),
             f"{e.parameters:,}" if e.parameters else "–", f"{e.training:.0f} s" if e.training >= 1 else "–",
             "–" if single is None else milliseconds(single), "–" if batch is None else milliseconds(batch),
             speed(e), sharpness(e), repaid(e),
@@ -74,8 +77,8 @@ def rows(table: Table) -> list[list[str]]:
 
 
 HEAD = [
-    "", "error (95 % interval)", "median", "90 %", "finer grid", "other ranges", "parameters", "training", "one answer",
-    "in a batch", "S", "A", "N*",
+    "", "error (95 % interval)", "median", "90 %", "finer grid", "other ranges", "data of others", "parameters", "training",
+    "one answer", "in a batch", "S", "A", "N*",
 ]  # fmt: skip
 
 
@@ -84,6 +87,24 @@ def _blown(table: Table, e: Entry) -> str:
         sum(r["scores"]["test"]["blown_up"]) for r in table.rows[e.name] if "blown_up" in r.get("scores", {}).get("test", {})
     ]
     return f"{sum(counts):.0f} blow-ups" if sum(counts) else ""
+
+
+INVERSE = ["", *(f"noise {100 * v:g} %" for v in NOISE)]
+
+
+def inverse_rows(table: Table) -> list[list[str]]:
+    """Median |log(theta* / theta)| of the coefficient found through each contestant, best first; none where there is none."""
+    found, middle = [], 0.0
+    for e in table.entries:
+        row = next((r["scores"]["inverse"] for r in table.rows[e.name] if "inverse" in r.get("scores", {})), None)
+        if row is not None and e.kind != "trivial":
+            found.append(
+                (float(np.median(row["noise 0"])), [e.name, *(f"{np.median(row[f'noise {v:g}']):.2g}" for v in NOISE)])
+            )
+            middle = float(np.median(row["middle of the range"]))
+    if found:
+        found.append((np.inf, ["middle of the range", *[f"{middle:.2g}"] * len(NOISE)]))
+    return [row for _, row in sorted(found, key=lambda pair: pair[0])]
 
 
 def verdicts(table: Table) -> list[str]:
@@ -165,6 +186,10 @@ def markdown(suite: Suite, found: Sequence[Table], command: str) -> str:
         title = f"{t.task.label}: {t.about['equation']}, {t.task.resolution} points per side, {MEASURE[t.task.track]}"
         parts.append(section(title, HEAD, rows(t)))
         parts += [f"- {line}" for line in verdicts(t)] + [""]
+        if found_in := inverse_rows(t):
+            parts.append(
+                section(f"{t.task.label}: the coefficient from the answer, median |log(found / true)|", INVERSE, found_in)
+            )
     return "\n".join(parts)
 
 

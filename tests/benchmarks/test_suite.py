@@ -34,6 +34,16 @@ problem = "poisson_dirichlet"
 resolution = 16
 
 [[task]]
+name = "viscosity"
+track = "map"
+kind = "final"
+problem = "heat"
+options = {time = [0.0, 0.05], frames = 2}
+resolution = 32
+coarsen = [2]
+finer = 1
+
+[[task]]
 name = "heat"
 track = "rollout"
 problem = "heat"
@@ -119,15 +129,38 @@ def test_the_report_says_what_the_numbers_say(ran):
     lines = words.markdown(suite, found, "python -m benchmarks run small")
     assert lines.count("| solver") >= 4
     kept = stored(suite, found)
-    assert [t["task"] for t in kept["tasks"]] == ["poisson@1", "heat@1"]
+    assert [t["task"] for t in kept["tasks"]] == ["poisson@1", "viscosity@1", "heat@1"]
     assert json.dumps(kept)
+
+
+def test_a_coefficient_is_found_through_the_solver(ran):
+    _, _, _, rows, _ = ran
+    found = {r["contestant"]: r["scores"]["inverse"] for r in rows["viscosity@1"] if "inverse" in r["scores"]}
+    assert np.median(found["solver / 2"]["noise 0"]) < 1e-3
+    assert np.median(found["solver / 2"]["noise 0.05"]) < 0.2 < np.median(found["zero"]["noise 0"])
+    assert "noise 0.01" in found["fno:tiny"]
+    assert not any("inverse" in r["scores"] for r in rows["poisson@1"])
+
+
+def test_data_of_others_take_the_place_of_a_sample():
+    from benchmarks.suite.foreign import FOREIGN, part
+    from benchmarks.third_party.__main__ import FOLDER
+
+    m = load("m")
+    for task in m.tasks:
+        if task.foreign and FOREIGN[task.foreign][0].is_in(FOLDER):
+            data = part(task.foreign, task.posed())
+            assert data is not None
+            true = scoring.truth(task, data)
+            assert np.isfinite(true).all()
+            assert true.shape[0] == 1
 
 
 def test_comparison_over_tasks(ran):
     suite, _, folder, _, _ = ran
     by_task = {t.task.label: t.rows for t in tables(suite, folder)}
     found = compared(by_task, "zero", "fno:tiny")
-    assert [d.task for d in found] == ["poisson@1", "heat@1"]
+    assert [d.task for d in found] == ["poisson@1", "viscosity@1", "heat@1"]
     assert all(d.adjusted >= d.p for d in found)
     same = compared(by_task, "zero", "zero")
     assert all(d.ratio == 1 and d.adjusted == 1 for d in same)
@@ -211,7 +244,7 @@ def test_differences_are_paired_and_p_values_adjusted():
 
 def _entry(name, kind, mean, seconds):
     s = Summary(mean, mean, mean, mean, mean, mean, 1, 0)
-    return Entry(name, kind, s, None, None, 0, 100.0, seconds, None)
+    return Entry(name, kind, s, None, None, None, 0, 100.0, seconds, None)
 
 
 def test_standing_beside_the_classical_solver():
