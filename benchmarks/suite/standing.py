@@ -100,9 +100,9 @@ def _entry(name: str, rows: Sequence[dict]) -> Entry:
     good = [r for r in rows if "failed" not in r]
     first = good[0] if good else rows[0]
     cost = next((r["cost"] for r in rows if "cost" in r), None)
-    elsewhere = {where: _elsewhere(good, where) for where in ("finer", "shift", "foreign")}
+    finer, shift, foreign = (_elsewhere(good, where) for where in ("finer", "shift", "foreign"))
     return Entry(
-        name=name, kind=first["kind"], test=summary(rows), **elsewhere,
+        name=name, kind=first["kind"], test=summary(rows), finer=finer, shift=shift, foreign=foreign,
         parameters=first.get("parameters", 0), training=sum(r["training"]["seconds"] for r in good) / max(1, len(good)),
         seconds=None if cost is None else (cost["seconds_single"], cost["seconds_batch"]),
         mib=None if cost is None else cost["mib"], failed="" if good else rows[0]["failed"],
