@@ -263,12 +263,16 @@ def table(rows: Rows) -> dict[tuple[str, str], dict[str, Any]]:
                 "seeds": len(errors),
                 "l2": float(np.mean(errors)),
                 "spread": float(np.std(errors)),
-                "h1": float(np.mean([r["relative_h1"] for r in some])) if "relative_h1" in some[0] else None,
+                "h1": _mean([r["relative_h1"] for r in some if "relative_h1" in r]),
                 "parameters": some[0].get("parameters"),
                 "epochs": some[0].get("epochs"),
                 "rollout": np.mean([r["rollout"] for r in some], 0).tolist() if some[0].get("rollout") else None,
             }
     return out
+
+
+def _mean(values: list[float]) -> float | None:
+    return float(np.mean(values)) if values else None
 
 
 def show(rows: Rows) -> None:

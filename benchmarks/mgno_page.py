@@ -1,4 +1,4 @@
-"""Write docs/mgno.md from the results of mgno_accuracy, mgno_speed and preconditioner.
+"""Write docs/mgno.md, and the README's table, from the results of mgno_accuracy, mgno_speed and preconditioner.
 
 python -m benchmarks.mgno_page
 """
@@ -10,12 +10,14 @@ import numpy as np
 
 from benchmarks.mgno_accuracy import MODELS, SIZED, TASKS
 from benchmarks.mgno_speed import NETWORKS
-from benchmarks.pages import section, shown
+from benchmarks.pages import put, section, shown, table
 from benchmarks.preconditioner import TOLERANCE
 from benchmarks.record import RESULTS
 from solvers.files import write_bytes
 
-DOCS = Path(__file__).parents[1] / "docs" / "mgno.md"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs" / "mgno.md"
+TITLES = ("Darcy, log-normal", "Darcy 12/3", "Darcy, multiscale", "Helmholtz", "Navier–Stokes, one step / ten")
 INTRODUCTION = """# MgNO and learned multigrid, measured
 
 Made by `python -m benchmarks.mgno_page` from the results of `mgno_accuracy`, `mgno_speed` and `preconditioner`, which say at
@@ -35,25 +37,55 @@ def percent(values: list[float]) -> str:
     return shown([100 * v for v in values])
 
 
+class Errors:
+    """By model and task, over seeds; of the flow's roll-outs by model; parameters by model."""
+
+    def __init__(self, results: dict):
+        self.one: dict[tuple[str, str], list[float]] = {}
+        self.rollouts: dict[str, list[list[float]]] = {}
+        self.parameters: dict[str, int] = {}
+        for row in results["rows"]:
+            if row.get("relative_l2") is not None:
+                self.one.setdefault((row["model"], row["task"]), []).append(row["relative_l2"])
+                if row.get("parameters"):
+                    self.parameters.setdefault(row["model"], row["parameters"])
+                if row.get("rollout"):
+                    self.rollouts.setdefault(row["model"], []).append(row["rollout"])
+
+    def at(self, model: str, task: str) -> str:
+        """Mean and spread, in per cent."""
+        return percent(self.one.get((model, task), []))
+
+    def at_ten(self, model: str) -> str:
+        """The same after ten steps of the flow."""
+        return percent([r[9] for r in self.rollouts.get(model, [])])
+
+    def count(self, model: str) -> str:
+        """Parameters."""
+        return f"{self.parameters[model]:,}" if model in self.parameters else "–"
+
+
+FREE = ["linear", "persistence", *(f"classical solver, {n}²" for n in (16, 32, 64)), "error of the labels"]
+
+
+def readme(results: dict) -> str:
+    """The README's table."""
+    e = Errors(results)
+    body = []
+    for model in (*MODELS, *FREE):
+        cells = [e.at(model, task) for task in TASKS]
+        cells[-1] += f" / {ten}" if (ten := e.at_ten(model)) != "–" else ""
+        body.append([model, e.count(model), *cells])
+    return table(("", "parameters", *TITLES), body)
+
+
 def accuracy(results: dict) -> list[str]:
     """Rows are models, columns tasks."""
-    errors: dict[tuple[str, str], list[float]] = {}
-    rollouts: dict[str, list[list[float]]] = {}
-    parameters: dict[str, int] = {}
-    for row in results["rows"]:
-        if row.get("relative_l2") is not None:
-            errors.setdefault((row["model"], row["task"]), []).append(row["relative_l2"])
-            if row.get("parameters"):
-                parameters.setdefault(row["model"], row["parameters"])
-            if row.get("rollout"):
-                rollouts.setdefault(row["model"], []).append(row["rollout"])
-    cells = lambda model: [percent(errors.get((model, task), [])) for task in TASKS]  # noqa: E731
-    count = lambda model: f"{parameters[model]:,}" if model in parameters else "–"  # noqa: E731
-    free = ["linear", "persistence", *(f"classical solver, {n}²" for n in (16, 32, 64)), "error of the labels"]
-    at_ten = lambda model: percent([r[9] for r in rollouts.get(model, [])])  # noqa: E731
+    e = Errors(results)
+    cells = lambda model: [e.at(model, task) for task in TASKS]  # noqa: E731
     head = ("", "parameters", *TASKS, "navier_stokes, 10 steps")
-    body = [[model, count(model), *cells(model), at_ten(model)] for model in (*MODELS, *free)]
-    equal = [[model, count(model), *cells(model)[:3]] for model in ("mgno:small", *SIZED)]
+    body = [[model, e.count(model), *cells(model), e.at_ten(model)] for model in (*MODELS, *FREE)]
+    equal = [[model, e.count(model), *cells(model)[:3]] for model in ("mgno:small", *SIZED)]
     return [
         section("At equal training time", head, body),
         section("At about equal parameters, and the same time", ("", "parameters", *TASKS[:3]), equal),
@@ -94,6 +126,7 @@ def main() -> None:
     parts = [INTRODUCTION.format(**results["settings"]), *accuracy(results), *speed(stored("mgno_speed"))]
     parts += preconditioners(stored("preconditioner"))
     write_bytes(DOCS, "\n".join(parts).encode())
+    put(ROOT / "README.md", "table of mgno_accuracy", readme(results))
 
 
 if __name__ == "__main__":

@@ -72,9 +72,10 @@ def _neuralop(kind: str) -> Callable[[SuiteTask, int, int], Any]:
 
         dimension = task.posed().domain.dimension
         options: dict[str, Any] = {"factorization": "tucker", "rank": 0.3} if kind == "TFNO" else {}
+        sizes = {"modes": 8, "width": 12, "layers": 3} | dict(task.networks.get("neuraloperator", {}))
         return getattr(models, kind)(
-            n_modes=(16,) * dimension if dimension == 1 else (8,) * dimension,
-            in_channels=n_in, out_channels=n_out, hidden_channels=12, n_layers=3, **options,
+            n_modes=(sizes["modes"],) * dimension,
+            in_channels=n_in, out_channels=n_out, hidden_channels=sizes["width"], n_layers=sizes["layers"], **options,
         )  # fmt: skip
 
     return make

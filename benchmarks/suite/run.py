@@ -97,7 +97,7 @@ def run(
                 continue
             for seed in range(FIRST_SEED, FIRST_SEED + ((seeds or suite.seeds) if who.seeded else 1)):
                 job = Job(source, task.label, who, seed, str(folder))
-                if not current(job.stem.with_suffix(".json"), hashes):
+                if not current(job.stem.with_suffix(".json"), hashes, recipe(who, suite, task)):
                     todo.append(job)
         jobs += todo
         say(f"{task.label}: {len(todo)} rows to make (data after {time.perf_counter() - began:.0f} s)")
@@ -125,12 +125,25 @@ def about(task: SuiteTask, data: dict[str, Dataset], hashes: dict[str, str], fol
     }  # fmt: skip
 
 
-def current(path: Path, hashes: dict[str, str]) -> bool:
-    """Whether a row is there, of these data and judged by this code."""
+def recipe(who: Contestant, suite: Suite, task: SuiteTask) -> dict[str, Any]:
+    """How a contestant is trained, besides its own choices: a row of another recipe is made again."""
+    if not who.seeded:
+        return {}
+    family = who.name.partition(":")[0]
+    return {
+        "epochs": task.epochs,
+        "network": dict(task.networks.get(family, {})),
+        "training": dict(suite.training.get(family, {})),
+    }
+
+
+def current(path: Path, hashes: dict[str, str], made_by: dict[str, Any]) -> bool:
+    """Whether a row is there, of these data, judged by this code and trained like this."""
     if not path.exists():
         return False
     row = json.loads(path.read_text())
-    return row.get("data") == hashes and row.get("judges") == judges_hash() and "failed" not in row
+    same = row.get("data") == hashes and row.get("judges") == judges_hash() and row.get("recipe") == made_by
+    return same and "failed" not in row
 
 
 def rows_of(folder: str | Path, task: SuiteTask, suite: Suite) -> list[dict]:
@@ -177,6 +190,7 @@ def row(job: Job) -> dict[str, Any]:
     head = {
         "task": task.label, "track": task.track, "primary": scoring.PRIMARY[task.track], "contestant": job.contestant.name,
         "kind": job.contestant.kind, "seed": job.seed, "data": hashes, "judges": judges_hash(),
+        "recipe": recipe(job.contestant, suite, task),
     }  # fmt: skip
     try:
         out = head | _measured(job, suite, task, data)
@@ -233,8 +247,8 @@ def trained(job: Job, suite: Suite, task: SuiteTask, data: dict[str, Dataset]) -
         return untrained, {"seconds": 0.0, "epochs": 0}
     options: dict[str, Any] = {"progress": False, "task": kind_for(untrained, task), "seed": job.seed, "validation": False}
     if job.contestant.seeded:
-        stem = job.contestant.name.partition(":")[0]
-        options |= {"epochs": task.epochs, "validation": data["validation"]} | dict(suite.training.get(stem, {}))
+        how = recipe(job.contestant, suite, task)
+        options |= {"epochs": how["epochs"], "validation": data["validation"]} | how["training"]
     result = finished(sciml.fit(untrained, data["train"], **options))
     return result.operator, {"seconds": result.seconds, "epochs": len(result.history), "validation": result.best}
 
