@@ -3,8 +3,9 @@
     python -m benchmarks.fno_trainer [--seeds 3] [--epochs 30]
 
 Darcy flow (12/3) on 32 x 32, 300 training, 50 validation and 100 test samples; both networks have 394,633 parameters.
-neuraloperator's way is that of its examples: unit-Gaussian normalisers, its AdamW, cosine annealing; of its learning rate
-(1e-2 there) and of ours (3e-3) it gets the one with the lower validation error. One thread; walls are those of training alone.
+neuraloperator's way is that of its examples: unit-Gaussian normalisers, its AdamW, cosine annealing. Each gets the one of two
+learning rates (1e-2, as in those examples, and 3e-3) that has the lower validation error. One thread; walls are those of one
+training.
 """
 
 import argparse
@@ -39,10 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     rows = Rows(o.name, {"epochs": o.epochs, "size": SIZE, "split": SPLIT, "rates": RATES})
     parts = pdes.generate("darcy", sum(SPLIT), SIZE, seed=DATA_SEED, progress=False).split(*SPLIT)
     for seed in range(11, 11 + o.seeds):
-        if f"ours {seed}" not in rows:
-            rows.add(f"ours {seed}", ours(parts, seed, o.epochs))
-        if f"neuraloperator {seed}" not in rows:
-            rows.add(f"neuraloperator {seed}", min((theirs(parts, seed, o.epochs, lr) for lr in RATES), key=validation))
+        for who, train in (("ours", ours), ("neuraloperator", theirs)):
+            if f"{who} {seed}" not in rows:
+                rows.add(f"{who} {seed}", min((train(parts, seed, o.epochs, lr) for lr in RATES), key=validation))
     show(rows)
     return rows.rows
 
@@ -52,15 +52,16 @@ def validation(row: dict) -> float:
     return row["validation"]
 
 
-def ours(parts: tuple, seed: int, epochs: int) -> dict[str, Any]:
-    """`sciml.fit` with its own recommendations."""
+def ours(parts: tuple, seed: int, epochs: int, lr: float) -> dict[str, Any]:
+    """`sciml.fit`, its other options as recommended."""
     train, held, test = parts
     result = finished(
-        sciml.fit(FNO(width=24, modes=12, layers=4), train, validation=held, epochs=epochs, seed=seed, progress=False)
+        sciml.fit(FNO(width=24, modes=12, layers=4), train, validation=held, epochs=epochs, lr=lr, seed=seed, progress=False)
     )
     error = sciml.evaluate(result.operator, test, timing=False).scores[0].errors["relative_l2"].mean()
     return {
         "who": "ours",
+        "lr": lr,
         "validation": result.best,
         "error": float(error),
         "seconds": result.seconds,

@@ -133,10 +133,14 @@ def written(suite: Suite, folder: Path, page: Path | None, store: bool = False) 
     show(found)
     Console().print(f"Page: {path}")
     if store:
+        from benchmarks.pages import put
         from benchmarks.suite.verifying import stored
 
         record(f"suite_{suite.name}", stored(suite, found))
-        write_bytes(RESULTS.parents[1] / "docs" / f"suite_{suite.name}.md", words.markdown(suite, found, command).encode())
+        root = RESULTS.parents[1]
+        write_bytes(root / "docs" / f"suite_{suite.name}.md", words.markdown(suite, found, command).encode())
+        if f"<!-- suite {suite.name} -->" in (root / "README.md").read_text():
+            put(root / "README.md", f"suite {suite.name}", words.short(suite, found))
 
 
 def show(found) -> None:

@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks.record import circumstances
 from benchmarks.rows import finished
 from benchmarks.suite import inverse, scoring
-from benchmarks.suite.contestants import Contestant, made, roster
+from benchmarks.suite.contestants import Contestant, made, roster, takes_part
 from benchmarks.suite.tasks import Suite, SuiteTask, judges_hash, load
 from pdes import Dataset
 from sciml import storage
@@ -163,12 +163,13 @@ def rows_of(folder: str | Path, task: SuiteTask, suite: Suite) -> list[dict]:
         if path.name == "data.json":
             continue
         row = json.loads(path.read_text())
-        if "cannot" in row:
+        if "cannot" in row or not takes_part(row["contestant"], suite):
             continue
-        if row.get("data") != hashes or row.get("judges") != judges_hash():
+        wanted = recipe(Contestant(row["contestant"], row["kind"], row["kind"] in ("network", "peer")), suite, task)
+        if row.get("data") != hashes or row.get("judges") != judges_hash() or row.get("recipe") != wanted:
             raise DataError(
-                given=f"{path.name} of {task.label}, with hashes {row.get('data')}, {row.get('judges')}",
-                needed="the hashes of the data and of the judging code at hand",
+                given=f"{path.name} of {task.label}, with hashes {row.get('data')}, {row.get('judges')}, {row.get('recipe')}",
+                needed="the hashes of the data and of the judging code at hand, and the suite's recipe",
                 remedy=f"Run it again: python -m benchmarks run {suite.name}.",
             )
         rows.append(row)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.pages import section
+from benchmarks.pages import table as table_of
 from benchmarks.suite.inverse import NOISE
 from benchmarks.suite.standing import Entry, Table
 from benchmarks.suite.statistics import Summary, overall
@@ -169,6 +170,24 @@ def ranking(found: Sequence[Table]) -> list[list[str]]:
     by_task = {t.task.label: t.rows for t in found}
     names = sorted({e.name for t in found for e in t.of_kind(*KINDS)})
     return [[o.name, f"{o.ratio:.3g}", f"{100 * o.wins:.0f} %", str(o.tasks)] for o in overall(by_task, names)]
+
+
+def short(suite: Suite, found: Sequence[Table]) -> str:
+    """The README's table: rows are contestants, columns tasks, and the sentences for newcomers."""
+    names = [row[0] for row in ranking(found)]
+    body = []
+    for name in names:
+        cells = []
+        for t in found:
+            e = next((e for e in t.entries if e.name == name and e.test is not None), None)
+            cells.append("–" if e is None or e.test is None else percent(e.test.mean))
+        body.append([name, *cells])
+    free = lambda t: f"{percent(t.ceiling.test.mean)} ({t.ceiling.name})" if t.ceiling.test else "–"  # noqa: E731
+    rung = lambda t: (best := t.of_kind("classical")[0]).test and f"{percent(best.test.mean)}"  # noqa: E731
+    body.append(["best trivial predictor", *(free(t) for t in found)])
+    body.append(["classical solver", *(rung(t) or "–" for t in found)])
+    lines = "\n".join(f"- {line}" for line in front_page(suite, found))
+    return table_of(("", *(t.task.name for t in found)), body) + "\n\n" + lines
 
 
 def markdown(suite: Suite, found: Sequence[Table], command: str) -> str:
