@@ -9,12 +9,12 @@ At the price of 0.01 and after 60 epochs both solves take about as many evaluati
 from pathlib import Path
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from scipy.integrate import solve_ivp
 
 import sciml
 from pdes.dataset import Dataset
+from sciml.nde.fields import run, with_time
 from sciml.operators.neural_ode import NeuralODE
 from solvers.grid import Grid
 
@@ -58,9 +58,8 @@ def draw_field(axes, operator: NeuralODE, data: Dataset, label: str) -> None:
     x = np.linspace(-2, 2, 17)
     points = np.stack(np.meshgrid(x, x), -1).reshape(-1, 2)
     normaliser = operator.input_normaliser
-    with torch.no_grad():
-        z = torch.as_tensor((points - normaliser.shift) / normaliser.scale, dtype=torch.float32)
-        flow = operator.module.field(torch.cat([z, torch.zeros(len(z), 1)], 1)).numpy() * normaliser.scale
+    z = (points - normaliser.shift) / normaliser.scale
+    flow = run(operator.weights(), "field", with_time(0.0, [z], np), np) * normaliser.scale
     axes.quiver(points[:, 0], points[:, 1], flow[:, 0], flow[:, 1], color="0.6")
     for true in data.fields["y"][:4]:
         axes.plot(true[:, 0], true[:, 1], ".", ms=4)

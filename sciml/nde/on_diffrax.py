@@ -160,7 +160,7 @@ def _recording(base: Any) -> Any:
                 f = lambda t, y: terms.vf(t, y, args)  # noqa: E731
                 new = [h * _along(INTEGRANDS[name], f, setting.pair, at, y0, k, h, self.key) for name in self.along]
                 sums = sums + jnp.stack(new)
-            picked = {name: _picked(name, record.picked[name], n, at, h, y0, self.key) for name in self.sampled}
+            picked = {name: picked_step(name, record.picked[name], n, at, h, y0, self.key) for name in self.sampled}
             record = Record(
                 record.starts.at[n].set(at), record.steps.at[n].set(h), record.errors.at[n].set(e),
                 record.stiffness.at[n].set(s), sums, picked, n + 1,
@@ -205,7 +205,7 @@ def _along(integrand: Callable, f: Callable, pair, t, y0, k, h, key):
     return total
 
 
-def _picked(name: str, before, n, t, h, y0, key):
+def picked_step(name: str, before, n, t, h, y0, key):
     """Of the steps so far one at random, equally likely or as likely as it is long: each new one replaces it by its share."""
     weight = h if name == "local_time" else jnp.ones_like(h)
     kept, total = before

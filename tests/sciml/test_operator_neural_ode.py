@@ -68,7 +68,7 @@ def test_a_budget_is_met(unpenalised):
 def test_augmented_and_per_sample():
     result = fitted(two_classes(), "classification", epochs=2, augment=3, batching="per-sample", regularisers=("R_E",),
                     weights=(0.1,), final_weights=(0.01,))  # fmt: skip
-    assert result.operator.module.field[0].in_features == 12 + 3 + 1
+    assert result.operator.weights()["field_w0"].shape == (12 + 3 + 1, 16)
     statistics = result.operator.solved(np.asarray(two_classes(6).fields["x"][:], np.float32)[:, None])
     assert statistics.accepted.shape == (6,)
 
