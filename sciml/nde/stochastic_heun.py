@@ -61,7 +61,10 @@ def solve(setting, f, g, y0, times, key, training: bool, args) -> tuple[Any, Sta
     return found.ys, statistics
 
 
-class Recording(diffrax.Heun):
+_Heun: Any = diffrax.Heun  # the record makes its state another type than diffrax declares
+
+
+class Recording(_Heun):
     """diffrax's Heun with a record of accepted steps beside its own state."""
 
     setting: Any = eqx.field(static=True, kw_only=True)

@@ -69,7 +69,7 @@ class Config(Solving):
     @property
     def solve(self) -> RegularizedSDESolve:
         """The solve that these settings describe."""
-        first = {} if self.first_step is None else {"first_step": self.first_step}
+        first: dict[str, Any] = {} if self.first_step is None else {"first_step": self.first_step}
         return RegularizedSDESolve(self.rtol, self.atol, self.regularisers, self.aggregate, max_steps=self.max_steps, **first)
 
 
