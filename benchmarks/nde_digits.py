@@ -14,8 +14,7 @@ compiled solves of the whole test set.
 """
 
 import argparse
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -23,31 +22,26 @@ import numpy as np
 import torch
 
 import sciml
+from benchmarks.nde_common import (
+    counted,
+    in_passes,
+    methods,
+    on_torch,
+    prediction_ms,
+    relative_error,
+    seconds_without_compiling,
+)
 from benchmarks.rows import Rows, finished
 from pdes.dataset import Dataset
-from sciml.operator import config_of
 from sciml.operators.neural_ode import NeuralODE
 from solvers.grid import Grid
 
 TEST_TOLERANCES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 FIRST_STEPS = ((1e-6, 0.1), (1e-3, 0.2), (1e-2, 0.5), (1e-1, 1.0))
-EVALUATION: dict[str, Any] = {"backend": "torch", "first_step": None, "steer": 0.0, "regularisers": (), "weights": ()}
-EVALUATION |= {"final_weights": (), "target_evaluations": 0}
-METHODS: dict[str, dict] = {
-    "vanilla": {},
-    **{f"ER {w:g}": {"regularisers": ("R_E",), "weights": (w,)} for w in (0.1, 1.0)},
-    **{f"RN {w:g}": {"regularisers": ("R_N",), "weights": (w,)} for w in (0.01, 0.03, 0.1)},
+METHODS = methods(er=(0.1, 1.0), rn=(0.01, 0.03, 0.1), sr=1e-3, taylor=1e-2, kinetic=0.1, local=0.1)
+METHODS |= {
     "budget 32": {"regularisers": ("R_N",), "weights": (0.0,), "target_evaluations": 32},
-    "STEER 0.5": {"steer": 0.5},
-    "SR 0.001": {"regularisers": ("R_S",), "weights": (1e-3,)},
-    "ER+SR 0.1": {"regularisers": ("R_E", "R_S"), "weights": (0.1, 1e-3)},
-    "local (time) 0.1": {"regularisers": ("local_time",), "weights": (0.1,)},
-    "local (steps) 0.1": {"regularisers": ("local_steps",), "weights": (0.1,)},
     "kinetic 0.1": {"regularisers": ("kinetic",), "weights": (0.1,)},
-    "RNODE 0.1": {"regularisers": ("kinetic", "jacobian"), "weights": (0.1, 0.1)},
-    "TayNODE 2, 0.01": {"regularisers": ("taylor2",), "weights": (0.01,)},
-    "weight decay 0.1": {"weight_decay": 0.1},
-    "trained at 1e-3": {"rtol": 1e-3, "atol": 1e-3},
 }
 
 
@@ -78,14 +72,6 @@ def trained(method: str, seed: int, epochs: int, tolerance: float):
     return operator, finished(result)
 
 
-def on_torch(operator: NeuralODE) -> NeuralODE:
-    """The same operator on torch, where other settings of a solve need no compiling and a counter in f counts."""
-    same = NeuralODE(**config_of(operator) | EVALUATION)
-    same.rebuild(operator.bound_signature)
-    same.load_state(operator.state())
-    return same
-
-
 def judged(operator: NeuralODE, x: np.ndarray, labels: np.ndarray, exact: np.ndarray, **changes) -> dict:
     """Accuracy, evaluations and error of one solve of the whole test set, under other settings of the solve."""
     scores, statistics = operator.answered(x, **changes)
@@ -94,18 +80,8 @@ def judged(operator: NeuralODE, x: np.ndarray, labels: np.ndarray, exact: np.nda
         "evaluations": int(statistics.evaluations),
         "accepted": int(statistics.accepted),
         "rejected": int(statistics.rejected),
-        "error": float(np.linalg.norm(scores - exact) / np.linalg.norm(exact)),
+        "error": relative_error(scores, exact),
     }
-
-
-def prediction_ms(operator: NeuralODE, x: np.ndarray, repeats: int = 20, **changes) -> list[float]:
-    """Quartiles of the time of a compiled solve of x."""
-    seconds = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        operator.answered(x, steer=0.0, regularisers=(), **changes)
-        seconds.append(time.perf_counter() - start)
-    return [round(float(q), 3) for q in np.quantile(seconds[1:], [0.25, 0.5, 0.75]) * 1e3]
 
 
 def by_rk4(operator: NeuralODE, x: np.ndarray, labels: np.ndarray, exact: np.ndarray, steps: int) -> dict:
@@ -123,7 +99,7 @@ def by_rk4(operator: NeuralODE, x: np.ndarray, labels: np.ndarray, exact: np.nda
     return {
         "accuracy": float((scores.argmax(1) == labels).mean()),
         "evaluations": 4 * steps,
-        "error": float(np.linalg.norm(scores - exact) / np.linalg.norm(exact)),
+        "error": relative_error(scores, exact),
     }
 
 
@@ -137,10 +113,10 @@ def row(method: str, seed: int, epochs: int, tolerance: float) -> dict:
     judge = partial(judged, plain, x, labels, exact)
     own: dict[str, Any] = {"rtol": tolerance, "atol": tolerance}
     history = result.history.rows
-    seconds = (history[-1]["seconds"] - history[0]["seconds"]) * epochs / (epochs - 1)  # the first epoch compiles
-    found = {"method": method, "seed": seed, "train_seconds": round(seconds, 2), "with_compiling": round(result.seconds, 2)}
+    found = {"method": method, "seed": seed, "train_seconds": seconds_without_compiling(history)}
+    found |= {"with_compiling": round(result.seconds, 2)}
     found |= {"loss": history[-1]["task_loss"], "training_evaluations": [r["evaluations"] for r in history]}
-    found |= judge(**own) | {"ms": prediction_ms(operator, x, **own)}
+    found |= judge(**own) | {"ms": prediction_ms(operator, x, steer=0.0, **own)}
     found["at_tolerance"] = {f"{t:g}": judge(rtol=t, atol=t) for t in TEST_TOLERANCES}
     found["first_step"] = {f"{t:g}, {h:g}": judge(rtol=t, atol=t, first_step=h) for t, h in FIRST_STEPS}
     found["fixed_grid"] = {f"Tsit5, {n}": judge(grid=tuple(np.linspace(0, 1, n + 1).tolist())) for n in (1, 2, 3)}
@@ -179,19 +155,6 @@ def table(rows: Iterable[dict]) -> str:
     return "\n".join(lines)
 
 
-def counted(rows: list[dict]) -> str:
-    """Evaluations of each seed; one number where all agree."""
-    counts = [round(r["evaluations"]) for r in rows]
-    return str(counts[0]) if len(set(counts)) == 1 else ", ".join(map(str, counts))
-
-
-def in_passes(seeds: int) -> Iterator[tuple[int, str]]:
-    """Three seeds of every method, then the others; seeds of a method share its compiled functions."""
-    for part in (range(min(3, seeds)), range(3, seeds)):
-        for method in METHODS:
-            yield from ((seed, method) for seed in part)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
@@ -201,7 +164,7 @@ def main() -> None:
     torch.set_num_threads(1)
     settings = {"epochs": o.epochs, "tolerance": o.tolerance, "precision": "float64", "backend": "jax"}
     rows = Rows("nde_digits", settings)
-    for seed, method in in_passes(o.seeds):
+    for seed, method in in_passes(METHODS, o.seeds):
         key = f"{method}, seed {seed}"
         if key not in rows:
             print(key, rows.add(key, row(method, seed, o.epochs, o.tolerance))["evaluations"], flush=True)
