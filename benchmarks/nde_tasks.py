@@ -39,46 +39,59 @@ from solvers.precision import in_float64, jax
 
 LAW = np.array([[-0.1, 2.0], [-2.0, -0.1]])
 NOISE = 0.2
-TOLERANCES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 DATASET = "japanese_vowels"
 
 
 @dataclass(frozen=True)
 class Study:
-    """One of the three: what is trained, on what, how it is judged."""
+    """One of the three: what is trained and how; and the other ways of solving: tolerances, with a first step, equal steps."""
 
     methods: dict[str, dict]
     epochs: int
     batch: int
     settings: dict[str, Any]
     training: dict[str, Any]
+    tolerances: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+    first_steps: tuple[tuple[float, float], ...] = ((1e-3, 0.1), (1e-2, 0.5), (1e-1, 1.0))
+    grids: tuple[int, ...] = (2, 5, 10, 20)
 
 
+one = lambda name, weight: {"regularisers": (name,), "weights": (weight,)}  # noqa: E731
+tight = {"rtol": 1e-6, "atol": 1e-6}
 STUDIES = {
     "spiral": Study(
         common.methods(er=(1e-3, 1e-2), rn=(1e-4, 1e-3), sr=1e-5, taylor=1e-6, kinetic=1e-4, local=1e-3),
-        epochs=600, batch=1, settings={"width": 50, "depth": 1, "cubed": True, "rtol": 1e-6, "atol": 1e-6, "max_steps": 256},
+        epochs=600,
+        batch=1,
+        settings={"width": 50, "depth": 1, "cubed": True, "max_steps": 256, **tight},
         training={"task": "trajectory", "loss": "mse"},
     ),
     "noisy": Study(
         {
             "vanilla": {},
-            **{f"ER {w:g}": {"regularisers": ("R_E",), "weights": (w,)} for w in (0.01, 0.1)},
-            **{f"RN {w:g}": {"regularisers": ("R_N",), "weights": (w,)} for w in (1e-3, 1e-2)},
-            "local (time) 0.1": {"regularisers": ("local_time",), "weights": (0.1,)},
-            "local (steps) 0.1": {"regularisers": ("local_steps",), "weights": (0.1,)},
+            **{f"ER {w:g}": one("R_E", w) for w in (0.01, 0.1)},
+            **{f"RN {w:g}": one("R_N", w) for w in (1e-3, 1e-2)},
+            "local (time) 0.1": one("local_time", 0.1),
+            "local (steps) 0.1": one("local_steps", 0.1),
             "weight decay 0.1": {"weight_decay": 0.1},
             "trained at 0.1": {"rtol": 0.1, "atol": 0.1},
         },
-        epochs=250, batch=1, settings={"width": 50, "cubed": True, "moments": 2, "batching": "per-sample", "paths": 100, "rtol": 0.01, "atol": 0.01},
+        epochs=250,
+        batch=1,
+        settings={"width": 50, "cubed": True, "moments": 2, "batching": "per-sample", "paths": 100, "rtol": 0.01, "atol": 0.01},
         training={"task": "trajectory"},
+        tolerances=(0.03, 0.1),
+        first_steps=((0.01, 0.1), (0.1, 0.1)),
+        grids=(10, 20),
     ),
     "vowels": Study(
         common.methods(er=(0.1, 1.0), rn=(0.01, 0.1), sr=1e-3, taylor=1e-2, kinetic=0.1, local=0.1),
-        epochs=100, batch=54, settings={"valid": "valid", "rtol": 1e-6, "atol": 1e-6, "max_steps": 128},
+        epochs=100,
+        batch=54,
+        settings={"valid": "valid", "max_steps": 128, **tight},
         training={"task": "sequence"},
     ),
-}  # fmt: skip
+}
 
 
 def spiral() -> Dataset:
@@ -154,15 +167,12 @@ def row(name: str, method: str, seed: int, epochs: int) -> dict:
     found["training_evaluations"] = [r["evaluations"] for r in history[:: max(1, len(history) // 50)]]
     batch = as_task(study.training["task"], test).all()
     ask = stochastic_judge(operator, batch) if name == "noisy" else judge(operator, batch, test)
-    own = {k: v for k, v in study.settings.items() if k in ("rtol", "atol")}
-    found |= ask(**own) | {
-        "ms": common.prediction_ms(operator, batch.inputs, **own, **({"steer": 0.0} if name != "noisy" else {}))
-    }
-    found["at_tolerance"] = {f"{t:g}": ask(rtol=t, atol=t) for t in (TOLERANCES if name != "noisy" else (0.03, 0.1))}
-    pairs = ((1e-3, 0.1), (1e-2, 0.5), (1e-1, 1.0)) if name != "noisy" else ((0.01, 0.1), (0.1, 0.1))
-    found["first_step"] = {f"{t:g}, {h:g}": ask(rtol=t, atol=t, first_step=h) for t, h in pairs}
-    grids = {n: tuple(np.linspace(0, 1, n + 1).tolist()) for n in ((2, 5, 10, 20) if name != "noisy" else (10, 20))}
-    found["fixed_grid"] = {str(n): ask(grid=grid) for n, grid in grids.items()}
+    own = {name: study.settings[name] for name in ("rtol", "atol")}
+    straight = {} if name == "noisy" else {"steer": 0.0}
+    found |= ask(**own) | {"ms": common.prediction_ms(operator, batch.inputs, **own, **straight)}
+    found["at_tolerance"] = {f"{t:g}": ask(rtol=t, atol=t) for t in study.tolerances}
+    found["first_step"] = {f"{t:g}, {h:g}": ask(rtol=t, atol=t, first_step=h) for t, h in study.first_steps}
+    found["fixed_grid"] = {str(n): ask(grid=tuple(np.linspace(0, 1, n + 1).tolist())) for n in study.grids}
     return found
 
 
