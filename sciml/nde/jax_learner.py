@@ -6,6 +6,7 @@ it runs within JAX's 64-bit scope.
 
 from collections.abc import Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -46,6 +47,11 @@ def scope(dtype: Any) -> Any:
     return jax.enable_x64(True) if np.dtype(dtype) == np.float64 else nullcontext()
 
 
+def shared(config: Any) -> Any:
+    """The configuration but for coefficients, which compiled functions take as numbers."""
+    return replace(config, weights=(0.0,) * len(config.regularisers), final_weights=(), target_evaluations=0)
+
+
 def like(kind: type, config: Any, signature: Signature) -> NeuralDE:
     """An operator without weights, for its model."""
     operator: Any = object.__new__(kind)
@@ -83,7 +89,7 @@ def _predictor(kind: type, config: Any, signature: Signature, setting: Any):
 def answer(operator: NeuralDE, inputs: np.ndarray, setting) -> tuple[np.ndarray, Statistics]:
     """Predictions of one batch and statistics of its solve."""
     dtype = np.asarray(next(iter(operator.module.values()))).dtype
-    predict = _predictor(type(operator), operator.config, operator.bound_signature, setting)
+    predict = _predictor(type(operator), shared(operator.config), operator.bound_signature, setting)
     with scope(dtype), solver_errors(setting):
         scales = {name: a.astype(dtype) for name, a in operator.scales().items()}
         outputs, statistics = predict(operator.module, scales, inputs.astype(dtype))
@@ -141,7 +147,7 @@ class NeuralDELearner(Learner):
         self.coefficients = Coefficients(operator.config)
         operator.module = {name: np.asarray(a, self.dtype) for name, a in operator.module.items()}
         self.optimiser, self.update = _updater(
-            type(operator), operator.config, operator.bound_signature, training.loss or "relative_l2",
+            type(operator), shared(operator.config), operator.bound_signature, training.loss or "relative_l2",
             training.weight_decay or 0.0, training.clip or 0.0,
         )  # fmt: skip
         with scope(self.dtype):
