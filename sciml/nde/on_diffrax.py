@@ -153,7 +153,7 @@ def _recording(base: Any) -> Any:
             k, end = jnp.where(finite, stages, 1.0), jnp.where(finite, y1, y0)
             at, setting, n = jax.lax.stop_gradient(t0), self.setting, record.count
             e = scaled_error(jnp, h * combined(setting.pair.error, k), y0, end, setting.rtol, setting.atol)
-            has_stiffness = setting.pair.between_last_stages is not None and "R_S" in setting.regularisers
+            has_stiffness = "R_S" in setting.regularisers
             s = stiffness(jnp, k, h, setting.pair) if has_stiffness else jnp.zeros_like(e)
             sums = record.sums
             if self.along:
