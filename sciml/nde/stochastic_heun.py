@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from sciml.nde.on_diffrax import Record, picked_step
-from sciml.nde.quantities import FROM_STEPS, regulariser, scaled_error
+from sciml.nde.on_diffrax import Record, error_of, picked_step
+from sciml.nde.quantities import FROM_STEPS, regulariser
 from sciml.nde.statistics import Statistics
 from sciml.nde.stochastic import ORDER
 from solvers.errors import SettingError
@@ -83,7 +83,7 @@ class Recording(_Heun):
         y1, error, dense, own, result = super().step(terms, t0, t1, y0, args, own, made_jump)
         at, n = jax.lax.stop_gradient(t0), record.count
         h = jax.lax.stop_gradient(t1 - t0).astype(y0.dtype)
-        e = _scaled(self.setting, error, y0, y1)
+        e = error_of(self.setting, error, y0, y1)
         picked = {name: picked_step(name, record.picked[name], n, at, h, y0, self.key) for name in self.sampled}
         record = Record(
             record.starts.at[n].set(at), record.steps.at[n].set(h), record.errors.at[n].set(e), record.stiffness,
@@ -92,18 +92,10 @@ class Recording(_Heun):
         return y1, error, dense, (own, record), result
 
 
-def _scaled(setting, error, y0, y1):
-    """E of a step; one that overflows, and will be rejected, is replaced before it enters any arithmetic."""
-    bound = float(jnp.finfo(y0.dtype).max) ** 0.4
-    finite = (jnp.abs(error) < bound).all() & (jnp.abs(y1) < bound).all()
-    error, end = jnp.where(finite, error, 1.0), jnp.where(finite, y1, y0)
-    return scaled_error(jnp, error, y0, end, setting.rtol, setting.atol)
-
-
 def _local(setting, terms, picked, args):
     """An unbiased estimate of R_E from one accepted step, taken once more by diffrax's step with the same increment."""
     (t, h, weight, y), total = picked
     y, solver = jax.lax.stop_gradient(y), diffrax.Heun()
     state = solver.init(terms, t, t + h, y, args)
     end, error, *_ = solver.step(terms, t, t + h, y, args, state, jax.numpy.asarray(False))
-    return _scaled(setting, error, y, end) * h * total / weight
+    return error_of(setting, error, y, end) * h * total / weight
