@@ -38,8 +38,14 @@ held = NeuralODE(regularisers=("R_N",), weights=(0.0,), target_evaluations=32)  
 | `local_steps`, `local_time` | one accepted step, drawn at random and taken once more: estimates of `R_E` | as `R_E` |
 
 The value of `R_E` is no measure of difficulty: control holds E near a set point. Report evaluations, which
-`operator.solved(inputs)` gives: torch counts them in f, diffrax's statistics give them exactly. diffrax 0.7.2 starts with a step of 0.01 whatever the equation,
-where its documentation promises an automatic one; `RegularizedSolve` gives it the automatic one, torchdiffeq's to rounding.
+`operator.solved(inputs)` gives: torch counts them in f, diffrax's statistics give them exactly. diffrax 0.7.2 starts with a
+step of 0.01 whatever the equation, where its documentation promises an automatic one; `RegularizedSolve` gives it the automatic
+one, torchdiffeq's to rounding.
+
+![Vector field, step sizes and evaluations of a cubic spiral at three prices](cheap_neural_ode.png)
+
+`examples/cheap_neural_ode.py` makes this picture: a price of 0.01 on every step saves an eighth of the evaluations at 3 % more
+loss; a price of 0.03 saves a third and doubles the loss.
 
 In the tables "relative error" is that of the answer against a solve at 1e-10 of the same weights. Read the second table of each
 study with the first: what a penalty saves must beat what a looser tolerance or a larger first step saves for nothing.

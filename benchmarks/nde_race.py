@@ -184,8 +184,10 @@ def _row(name: str, laps: dict, problem: Problem, answers: dict) -> dict:
         wall, busy = np.array(laps[name, k]).T
         row |= {f"{kind}_ms": float(np.median(wall)), f"{kind}_quartiles": np.quantile(wall, [0.25, 0.75]).tolist()}
         row[f"{kind}_busy_ms"] = float(np.quantile(busy, 0.25))
-        theirs = np.array(laps[plain, k])[:, 1] if plain else None
-        row[f"{kind}_ratio"] = float(np.quantile(busy, 0.25) / np.quantile(theirs, 0.25)) if plain else None
+        row[f"{kind}_ratio"] = None
+        if plain:
+            theirs = np.array(laps[plain, k])[:, 1]
+            row[f"{kind}_ratio"] = float(np.quantile(busy, 0.25) / np.quantile(theirs, 0.25))
     return row
 
 

@@ -167,8 +167,8 @@ def row(name: str, method: str, seed: int, epochs: int) -> dict:
     found["training_evaluations"] = [r["evaluations"] for r in history[:: max(1, len(history) // 50)]]
     batch = as_task(study.training["task"], test).all()
     ask = stochastic_judge(operator, batch) if name == "noisy" else judge(operator, batch, test)
-    own = {name: study.settings[name] for name in ("rtol", "atol")}
-    straight = {} if name == "noisy" else {"steer": 0.0}
+    own: dict[str, Any] = {option: study.settings[option] for option in ("rtol", "atol")}
+    straight: dict[str, Any] = {} if name == "noisy" else {"steer": 0.0}
     found |= ask(**own) | {"ms": common.prediction_ms(operator, batch.inputs, **own, **straight)}
     found["at_tolerance"] = {f"{t:g}": ask(rtol=t, atol=t) for t in study.tolerances}
     found["first_step"] = {f"{t:g}, {h:g}": ask(rtol=t, atol=t, first_step=h) for t, h in study.first_steps}

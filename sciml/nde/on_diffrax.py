@@ -162,9 +162,8 @@ def _recording(base: Any) -> Any:
             at, setting, n = jax.lax.stop_gradient(t0), self.setting, record.count
             e = error_of(setting, error, y0, y1)
             s = jnp.zeros_like(e)
-            if self.along or "R_S" in setting.regularisers:
-                k = dense["k"] / h  # diffrax holds h f
-                k = jnp.where((jnp.abs(k) < largest(y0)).all(), k, 1.0)
+            k = dense["k"] / h  # diffrax holds h f; not computed where it is not asked for below
+            k = jnp.where((jnp.abs(k) < largest(y0)).all(), k, 1.0)
             if "R_S" in setting.regularisers:
                 s = stiffness(jnp, k, h, setting.pair)
             sums = record.sums
