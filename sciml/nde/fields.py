@@ -52,3 +52,22 @@ def gru_step(p: Any, name: str, h: Any, x: Any, xp: Any) -> Any:
     reset, update = gates[..., :n], gates[..., n:]
     new = xp.tanh(run(p, f"{name}_new", xp.concatenate([x, reset * h], -1), xp))
     return (1 - update) * h + update * new
+
+
+def gru_backwards(p: Any, name: str, x: Any, valid: Any, hidden: int, xp: Any) -> Any:
+    """Hidden state (item, hidden) after reading x (item, input, time) from its end; `valid` (item, 1, time) skips padding."""
+    start = xp.stack([xp.zeros_like(x[:, 0, 0])] * hidden, -1)
+
+    def step(h, row):
+        now, counts = row
+        return xp.where(counts > 0, gru_step(p, name, h, now, xp), h)
+
+    series, counts = xp.moveaxis(x, 2, 0), xp.moveaxis(valid, 2, 0)
+    if hasattr(x, "new_tensor"):  # torch, asked before JAX
+        for k in range(len(series) - 1, -1, -1):
+            start = step(start, (series[k], counts[k]))
+        return start
+    from solvers.precision import jax
+
+    # A loop that is compiled once, rather than once for every time.
+    return jax.lax.scan(lambda h, row: (step(h, row), None), start, (series, counts), reverse=True)[0]

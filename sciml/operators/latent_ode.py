@@ -14,7 +14,7 @@ Rubanova, Chen, Duvenaud, Latent ODEs for Irregularly-Sampled Time Series, NeurI
 from dataclasses import dataclass
 from typing import Any
 
-from sciml.nde.fields import gru, gru_step, perceptron, run
+from sciml.nde.fields import gru, gru_backwards, perceptron, run
 from sciml.nde.operator import Answer, NeuralDE, Solving
 from solvers.errors import GridError, SettingError
 
@@ -83,11 +83,9 @@ class LatentODE(NeuralDE):
 
     def model(self, p, x, scales, xp, solve, share=1.0, noise=None):
         signature, c = self.bound_signature, self.config
-        h = xp.stack([xp.zeros_like(x[:, 0, 0])] * c.hidden, -1)
         masked = signature.inputs.index(signature.mask) if signature.mask else None
-        for k in range(x.shape[2] - 1, -1, -1):
-            new = gru_step(p, "encoder", h, x[:, :, k], xp)
-            h = new if masked is None else xp.where(x[:, masked : masked + 1, k] > 0, new, h)
+        valid = xp.ones_like(x[:, :1]) if masked is None else x[:, masked : masked + 1]
+        h = gru_backwards(p, "encoder", x, valid, c.hidden, xp)
         start, further = run(p, "start", h, xp), 0.0
         z = start[:, : c.latent]
         if c.kl:

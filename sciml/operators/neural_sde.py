@@ -22,7 +22,7 @@ from sciml.nde.stochastic import REGULARISERS, RegularizedSDESolve
 from sciml.operators.neural_ode import frames_of, solve_times, state_fields
 from solvers.errors import DataError, SettingError, unknown_name
 
-CHECKS = {"dataset": "moving", "task": "trajectory", "epochs": 120}
+CHECKS = {"dataset": "moving", "task": "trajectory", "epochs": 60}
 PRESETS = {"tiny": {"width": 24, "paths": 4, "noise": 0.02}, "small": {}, "base": {"width": 128, "paths": 200}}
 
 
