@@ -71,6 +71,8 @@ def answer(operator: NeuralDE, inputs: np.ndarray, setting) -> tuple[np.ndarray,
 class NeuralDELearner(Backprop):
     """AdamW on task loss + weighted penalties; see `sciml.nde.operator.Solving`."""
 
+    shardable = False  # a coupled solve of half a batch has other steps, so every process steps on the whole
+
     def __init__(self, operator: NeuralDE, training: Training):
         super().__init__(operator, training)  # pyright: ignore[reportArgumentType] - of an operator it uses the module
         self.nde, self.coefficients, self.setting = operator, Coefficients(operator.config), operator.config.solve
