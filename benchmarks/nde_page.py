@@ -48,7 +48,8 @@ one, torchdiffeq's to rounding.
 loss; a price of 0.03 saves a third and doubles the loss.
 
 In the tables "relative error" is that of the answer against a solve at 1e-10 of the same weights. Read the second table of each
-study with the first: what a penalty saves must beat what a looser tolerance or a larger first step saves for nothing.
+study with the first: what a penalty saves must beat what a looser tolerance or a larger first step saves for nothing. Times of
+the studies are from a machine that did other things as well: compare evaluations, which do not know of that.
 """
 STUDIES = {
     "spiral": "Cubic spiral, fitted from one trajectory",
