@@ -70,6 +70,8 @@ def seeds(rows: list[dict]) -> str:
     for row in rows:
         counts.setdefault(row["method"], set()).add(row["seed"])
     found = sorted({len(c) for c in counts.values()})
+    if found == [1]:
+        return "one seed"
     return f"{found[0]} seeds" if len(found) == 1 else f"{found[0]} to {found[-1]} seeds"
 
 
