@@ -17,7 +17,10 @@ from solvers.files import write_bytes
 from solvers.threads import cores
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("sciml-operators", "numpy", "scipy", "jax", "torch", "pyamg", "exponax", "py-pde", "pyro-hydro", "neuraloperator")
+PACKAGES = (
+    "sciml-operators", "numpy", "scipy", "jax", "torch", "diffrax", "torchdiffeq", "torchode", "pyamg", "exponax", "py-pde",
+    "pyro-hydro", "neuraloperator",
+)  # fmt: skip
 RESERVED = ("command", "commit", "machine", "versions", "date")
 
 

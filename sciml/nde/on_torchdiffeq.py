@@ -105,7 +105,7 @@ class Record:
         self.steps.append(h)
         self.states.append(y0)
         self.errors.append(self.error_of(y0, y1, stages, h))
-        has_stiffness = self.pair.between_last_stages is not None
+        has_stiffness = "R_S" in self.setting.regularisers
         self.stiffness.append(stiffness(torch, stages, h, self.pair) if has_stiffness else torch.zeros_like(h))
         for name, sums in self.along.items():
             sums.append(h * self._along_stages(INTEGRANDS[name], y0, stages, h))

@@ -35,6 +35,8 @@ def rms(xp: Any, values: Any) -> Any:
 
 def combined(weights: Sequence[float], stages: Any) -> Any:
     """sum_i w_i k_i over a leading axis of stages, without those of weight zero."""
+    if hasattr(stages, "new_tensor"):  # torch, asked before JAX: one product instead of a dozen small operations
+        return stages[: len(weights)].movedim(0, -1) @ stages.new_tensor(weights)
     terms = [weight * stages[i] for i, weight in enumerate(weights) if weight != 0.0]
     return sum(terms[1:], terms[0])
 

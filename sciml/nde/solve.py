@@ -130,7 +130,8 @@ class RegularizedSolve:
 
         Raises
         ------
-        SettingError : times that do not increase, or end outside the grid.   SolverError : max_steps, or an underflow.
+        SettingError : times that do not increase, or end outside the grid.   SolverError : max_steps, or an underflow; on JAX
+            the same fails as diffrax's own error, when the numbers are asked for.
         """
         if getattr(times, "ndim", 1) != 1 or len(times) < 2:
             raise SettingError(given=f"times {times!r}", needed="at least two, in one axis", remedy="Pass [t0, t1].")

@@ -10,7 +10,7 @@ class Statistics(NamedTuple):
 
     evaluations : of f in this solve, forward (NFE).   accepted, rejected : steps.
     starts, steps : (step,) times where accepted steps began, and their sizes h_j.
-    errors, stiffness : (step,) E_j and S_j (zeros for pairs that have no S); differentiable at frozen steps.
+    errors, stiffness : (step,) E_j and S_j (zeros where R_S is not asked for); differentiable at frozen steps.
     valid : (step,) False in the unused part of a history of fixed length.
     regularisers : values by name, differentiable at frozen steps.
     """

@@ -85,6 +85,16 @@ def test_steps_under_their_own_control(method):
         np.testing.assert_allclose(values[name], float(others[name]), rtol=1e-6)
 
 
+@pytest.mark.parametrize("size", [1e-2, 1.0, 10.0])
+def test_the_automatic_first_step_is_that_of_torchdiffeq(size):
+    """diffrax 0.7.2 alone would take 0.01 whatever the equation."""
+    _, mine = RegularizedSolve("torch")(lambda t, y: size * torch.sin(3 * y), torch.tensor(START), [0.0, 1.0])
+    _, theirs = RegularizedSolve("jax")(lambda t, y, args: size * jnp.sin(3 * y), jnp.asarray(START), jnp.array([0.0, 1.0]))
+    np.testing.assert_allclose(float(theirs.steps[0]), float(mine.steps[0]), rtol=1e-9)
+    assert (mine.accepted, mine.rejected) == (int(theirs.accepted), int(theirs.rejected))
+    assert int(theirs.evaluations) == mine.evaluations + 1  # the first stage is evaluated again after the heuristic
+
+
 def test_evaluations_on_diffrax_are_counted_as_they_happen():
     """Against a counter inside f, with rejections before and after the first accepted step."""
     calls = [0]
@@ -95,6 +105,7 @@ def test_evaluations_on_diffrax_are_counted_as_they_happen():
 
     for method, first, names in (
         ("tsit5", 0.5, ("R_E",)), ("heun", 0.3, ("R_E",)), ("dopri5", 0.5, ("R_E", "local_steps")),
+        ("tsit5", None, ("R_E",)), ("heun", None, ("R_E",)),
     ):  # fmt: skip
         tolerance = 1e-3 if method == "heun" else 1e-5
         solve = RegularizedSolve("jax", method, tolerance, tolerance, regularisers=names, first_step=first, max_steps=1024)
@@ -109,10 +120,10 @@ def test_evaluations_on_diffrax_are_counted_as_they_happen():
 def test_the_solve_is_diffraxs_bit_for_bit():
     f = lambda t, y, args: jnp.tanh(y @ FIRST + t) @ SECOND  # noqa: E731
     plain = diffrax.diffeqsolve(
-        diffrax.ODETerm(f), diffrax.Tsit5(), 0.0, 1.0, None, jnp.asarray(START), max_steps=64,
+        diffrax.ODETerm(f), diffrax.Tsit5(), 0.0, 1.0, 0.02, jnp.asarray(START), max_steps=64,
         stepsize_controller=diffrax.PIDController(1e-6, 1e-6), saveat=diffrax.SaveAt(ts=jnp.array([0.0, 0.4, 1.0])),
     )  # fmt: skip
-    y, s = RegularizedSolve("jax", max_steps=64)(f, jnp.asarray(START), jnp.array([0.0, 0.4, 1.0]))
+    y, s = RegularizedSolve("jax", max_steps=64, first_step=0.02)(f, jnp.asarray(START), jnp.array([0.0, 0.4, 1.0]))
     assert np.array_equal(y, plain.ys)
     assert int(s.accepted) == int(plain.stats["num_accepted_steps"])
 

@@ -6,7 +6,7 @@ import pytest
 import sciml
 from pdes.dataset import Dataset
 from sciml.operators.neural_ode import NeuralODE
-from solvers.errors import DataError, SettingError
+from solvers.errors import DataError, SettingError, SolverError
 from solvers.grid import Grid
 
 
@@ -68,9 +68,49 @@ def test_a_budget_is_met(unpenalised):
 def test_augmented_and_per_sample():
     result = fitted(two_classes(), "classification", epochs=2, augment=3, batching="per-sample", regularisers=("R_E",),
                     weights=(0.1,), final_weights=(0.01,))  # fmt: skip
-    assert result.operator.module.field[0].in_features == 12 + 3 + 1
+    assert result.operator.weights()["field_w0"].shape == (12 + 3 + 1, 16)
     statistics = result.operator.solved(np.asarray(two_classes(6).fields["x"][:], np.float32)[:, None])
     assert statistics.accepted.shape == (6,)
+
+
+def test_backends_train_alike_and_read_each_others_files(tmp_path):
+    """Two epochs with all that costs nothing, in float64: losses, evaluations and answers."""
+    names = ("R_E", "R_E2", "R_S", "R_N", "kinetic")
+    runs = [
+        fitted(two_classes(), "classification", epochs=2, backend=backend, method="dopri5", first_step=0.1, regularisers=names,
+               weights=(0.1, 0.01, 1e-3, 0.01, 0.1), final_weights=(0.01,) * 5)
+        for backend in ("torch", "jax")
+    ]  # fmt: skip
+    columns = [[[row[n] for n in ("loss", "task_loss", *names)] for row in run.history.rows] for run in runs]
+    np.testing.assert_allclose(columns[0], columns[1], rtol=1e-8)
+    counts = [[row["evaluations"] for row in run.history.rows] for run in runs]
+    assert counts[0] == counts[1]
+    x = np.asarray(two_classes().fields["x"][:], np.float32)[:, None]
+    answers = [run.operator.predict(x) for run in runs]
+    np.testing.assert_allclose(answers[0], answers[1], rtol=1e-8, atol=1e-10)
+    arrays = runs[0].operator.state()
+    runs[1].operator.load_state(arrays)
+    np.testing.assert_allclose(runs[1].operator.predict(x), answers[0], rtol=1e-10)
+
+
+def test_the_compiled_backend_keeps_the_contract():
+    from sciml.checks import check_operator
+
+    check_operator(lambda: NeuralODE(backend="jax", width=24), "moving", task="trajectory", epochs=120)
+
+
+def test_a_budget_is_met_by_the_compiled_backend():
+    budget = fitted(two_classes(), "classification", epochs=60, backend="jax", regularisers=("R_N",), weights=(0.0,),
+                    target_evaluations=33, dual_rate=5e-3)  # fmt: skip
+    assert np.mean([row["evaluations"] for row in budget.history.rows[-10:]]) <= 35
+    assert max(row["weight"] for row in budget.history.rows) > 0
+    assert budget.history.rows[-1]["task_loss"] < 0.05
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_a_solve_that_needs_too_many_steps_says_so(backend):
+    with pytest.raises(SolverError, match="max_steps"):
+        fitted(two_classes(), "classification", epochs=1, backend=backend, max_steps=2)
 
 
 def test_refusals():
