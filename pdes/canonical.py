@@ -95,7 +95,7 @@ def _joined(terms: Sequence[Term]) -> Words:
     return (*(word for term in terms[:-1] for word in ("add", *term.words)), *terms[-1].words)
 
 
-def right_hand_sides(equation: Equation) -> list[sympy.Expr]:
+def right_hand_sides(equation: Equation) -> list:
     """Of a system x_t = f(x, y, ...), the right-hand sides in u_0, u_1, ... (`STATES`), parameters as symbols.
 
     Raises
