@@ -39,7 +39,7 @@ PRESETS = {
              "symbol_decoder": 4, "queries": 128},
     "paper": _LARGE | {"queries": 128},
 }  # fmt: skip
-"""tiny 0.2 M, small 0.6 M (a few minutes on a CPU), base 15 M (an hour on a GPU), paper: the published sizes, 0.1 G."""
+"""Parameters: tiny 0.1 M, small 0.5 M (minutes on a CPU), base 14 M (for a GPU), paper 0.1 G, the published sizes."""
 
 
 @dataclass(frozen=True)

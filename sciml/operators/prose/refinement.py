@@ -39,6 +39,8 @@ class Model:
     def __init__(self, words: Sequence[Words]):
         bare = [tuple(w if isinstance(w, str) else HOLE for w in each) for each in words]
         self.symbolic = system_of(bare)
+        if any(f.has(sympy.zoo, sympy.nan, sympy.oo, sympy.I) for f in self.symbolic):
+            raise DataError(given=f"the system {self.symbolic}", needed="real, finite right-hand sides", remedy="Drop it.")
         self.components = len(bare)
         self.count = sum(word == HOLE for each in bare for word in each)
         c = sympy.symbols(f"c_:{self.count}")

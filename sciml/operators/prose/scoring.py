@@ -13,8 +13,8 @@ import numpy as np
 from scipy.stats import qmc
 
 from pdes.vocabulary import HOLE, Words
-from pdes.windows import compiled
 from sciml.operators.prose.refinement import model
+from solvers.errors import DataError
 
 POINTS, REACH, TINY = 512, 5.0, 1e-6
 INTERVALS = {"[2,4]": (2.0, 4.0), "[4,6]": (4.0, 6.0), "[2,6]": (2.0, 6.0)}
@@ -41,8 +41,11 @@ def sobol(components: int) -> np.ndarray:
 def symbolic_error(found: Sequence[Words], truth: Sequence[Words], points: np.ndarray | None = None) -> float:
     """Relative error of right-hand sides at points (component, point), by default Sobol's; infinite if not finite."""
     at = sobol(len(truth)) if points is None else points
-    with np.errstate(all="ignore"):
+    try:
         one, other = evaluated(found, at), evaluated(truth, at)
+    except DataError:  # infinite everywhere
+        return np.inf
+    with np.errstate(all="ignore"):
         error = np.sqrt(((one - other) ** 2).sum() / (TINY + (other**2).sum()))
     return float(error) if np.isfinite(error) else np.inf
 
@@ -50,8 +53,8 @@ def symbolic_error(found: Sequence[Words], truth: Sequence[Words], points: np.nd
 def evaluated(words: Sequence[Words], points: np.ndarray) -> np.ndarray:
     """Right-hand sides at points, both (component, point)."""
     numbers = np.array([w for each in words for w in each if not isinstance(w, str)], float)
-    rates = model(structure(words)).rates if len(words) else compiled([], 0)
-    return rates(points, np.broadcast_to(numbers[:, None], (len(numbers), points.shape[1])))
+    with np.errstate(all="ignore"):
+        return model(structure(words)).rates(points, np.broadcast_to(numbers[:, None], (len(numbers), points.shape[1])))
 
 
 def structure(words: Sequence[Words]) -> tuple[Words, ...]:
