@@ -29,9 +29,13 @@ from sciml.operators.prose.scoring import number_errors, prediction_errors, stru
 from sciml.storage import write_arrays
 
 RECIPES = {
-    "three": {"families": ("prose_thomas", "prose_lorenz_3d", "prose_sprott_B"), "samples": 19200, "epochs": 5, "test": 90},
-    "twelve": {"families": THREE_DIMENSIONAL, "samples": 48000, "epochs": 5, "test": 240},
-}
+    "three": {
+        "families": ("prose_thomas", "prose_lorenz_3d", "prose_sprott_B"),
+        "samples": 9600, "epochs": 5, "batch": 32, "test": 90,
+    },
+    "twelve": {"families": THREE_DIMENSIONAL, "samples": 24000, "epochs": 5, "batch": 32, "test": 240},
+}  # fmt: skip
+"""Families, training trajectories, passes, batch, and test windows of each split: 1500 and 3750 steps."""
 SIZES = {"components": 3, "symbols": 72, "length": 72}
 VARIANTS = {
     "full": {},
@@ -52,7 +56,7 @@ def trained(recipe: str, variant: str, seed: int, folder: Path, steps_scale: flo
     epochs = max(1, round(options["epochs"] * steps_scale))
     result = finished(
         sciml.fit(
-            operator, data, task="continuation", validation=held, epochs=epochs, seed=seed, progress=False, resume=True,
+            operator, data, task="continuation", validation=held, epochs=epochs, batch_size=options["batch"], seed=seed, progress=False, resume=True,
             checkpoint=folder / f"{recipe}-{variant.replace(' ', '-')}-{seed}",
         )
     )  # fmt: skip

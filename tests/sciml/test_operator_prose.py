@@ -1,4 +1,4 @@
-"""PROSE learns: it overfits, finds equations that it has seen, uses both of its inputs, and the stored one keeps its promises."""
+"""PROSE learns: it overfits, finds equations that it has seen, and uses both of its inputs."""
 
 import numpy as np
 import pytest

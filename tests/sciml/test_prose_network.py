@@ -1,4 +1,4 @@
-"""Network, losses and decoding of PROSE: what must not change an answer does not, what must does, and caches equal recomputation."""
+"""Network, losses and decoding of PROSE: what must not change an answer does not, and caches equal recomputation."""
 
 from types import SimpleNamespace
 
@@ -284,7 +284,7 @@ def test_wrong_settings_and_data_say_so(data):
         PROSE(components=2).bind(as_task("continuation", data.dataset()))
     with pytest.raises(SettingError, match="continuation"):
         sciml.fit("prose:tiny", data.dataset(), task="final", progress=False)
+    bound = PROSE(**SMALL)
+    bound.bind(as_task("continuation", data.dataset()))
     with pytest.raises(DataError, match="one for each"):
-        bound = PROSE(**SMALL)
-        bound.bind(as_task("continuation", data.dataset()))
         bound.predict(np.ones((2, 4, 64), np.float32), guesses=[None])

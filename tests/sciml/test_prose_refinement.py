@@ -1,4 +1,4 @@
-"""Refinement and answers of PROSE: numbers come back from exact data, nothing gets worse, and what cannot be trusted is not used."""
+"""Refinement and answers of PROSE: numbers come back from exact data, and what cannot be trusted is not used."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def shifted(constants, size=0.1, seed=3):
 
 @pytest.mark.parametrize("name", [name for name in MULTI_DIMENSIONAL if name != "prose_double_pendulum"])
 def test_numbers_come_back_from_exact_data(name):
-    """Fourteen of fifteen families; of the pendulum's fourteen numbers, whose quotients share factors, not all are told apart."""
+    """Fourteen of fifteen families: not all of the pendulum's fourteen numbers, in two quotients, are told apart."""
     data, d, shape, constants = case(name)
     window = data.states[:, :GIVEN, :d]
     sigma = 1e-6 * np.sqrt((window**2).mean((1, 2)))
@@ -89,7 +89,7 @@ def test_shapes_are_checked():
 
 
 def answers(name, candidates_for, n=4, search=None, level=0.02):
-    data, d, _, constants = case(name, n)
+    data, d, _, _ = case(name, n)
     noisy = data.noisy(level, 5)[:, :, :d]
     truth = [tuple(words_of(row.tolist(), d)) for row in data.equations]
     head = [np.zeros((192 - GIVEN, d)) for _ in range(n)]
