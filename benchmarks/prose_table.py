@@ -22,7 +22,7 @@ from pdes import corruptions
 from pdes.canonical import canonical, system_of, system_words
 from pdes.vocabulary import words_of
 from pdes.windows import GIVEN, THREE_DIMENSIONAL, Windows, windows
-from sciml.operators.prose import PRESETS, PROSE, Search
+from sciml.operators.prose import PRESETS, PROSE, STORED, Search
 from sciml.operators.prose.decoding import greedy
 from sciml.operators.prose.learner import known, present
 from sciml.operators.prose.scoring import number_errors, prediction_errors, structure, summary, symbolic_error
@@ -44,7 +44,6 @@ VARIANTS = {
 }
 NOISE, DATA_SEED, TEST_SEED = 0.02, 5, 6
 MODES = ("skeleton", "unknown", "blank", "known")
-CHECKPOINT = Path(sciml.__file__).parent / "checkpoints" / "prose_small.safetensors"
 
 
 def trained(recipe: str, variant: str, seed: int, folder: Path, steps_scale: float = 1.0) -> tuple[PROSE, float]:
@@ -56,8 +55,8 @@ def trained(recipe: str, variant: str, seed: int, folder: Path, steps_scale: flo
     epochs = max(1, round(options["epochs"] * steps_scale))
     result = finished(
         sciml.fit(
-            operator, data, task="continuation", validation=held, epochs=epochs, batch_size=options["batch"], seed=seed, progress=False, resume=True,
-            checkpoint=folder / f"{recipe}-{variant.replace(' ', '-')}-{seed}",
+            operator, data, task="continuation", validation=held, epochs=epochs, batch_size=options["batch"], seed=seed,
+            progress=False, resume=True, checkpoint=folder / f"{recipe}-{variant.replace(' ', '-')}-{seed}",
         )
     )  # fmt: skip
     return result.operator, result.seconds  # pyright: ignore[reportReturnType]
@@ -157,8 +156,8 @@ def classical(recipe: str, data: Windows, noisy: np.ndarray) -> dict[str, dict]:
 def store_checkpoint(operator: PROSE) -> None:
     """The operator in half precision, for examples and the recovery of equations."""
     arrays = {name: a.astype(np.float16) if a.dtype == np.float32 else a for name, a in operator.state().items()}
-    CHECKPOINT.parent.mkdir(exist_ok=True)
-    write_arrays(CHECKPOINT, arrays, operator.header())
+    STORED.parent.mkdir(exist_ok=True)
+    write_arrays(STORED, arrays, operator.header())
 
 
 def main() -> None:

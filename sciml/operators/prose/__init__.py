@@ -10,6 +10,7 @@ the grammar, equations have one canonical form, and their numbers and the initia
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from pdes.corruptions import MODES, ids
 from pdes.vocabulary import BOS, EOS, HOLE, ID, PAD, padded
 from sciml.learners.backprop import TorchOperator
 from sciml.normalize import Normaliser
-from sciml.operator import Learner, Training
+from sciml.operator import Learner, Training, load
 from sciml.operators.prose.answers import Answer, Search, candidates_of, settled
 from sciml.operators.prose.decoding import beams, greedy
 from sciml.operators.prose.learner import DATA_WEIGHT, SymbolicBackprop, present
@@ -40,6 +41,17 @@ PRESETS = {
     "paper": _LARGE | {"queries": 128},
 }  # fmt: skip
 """Parameters: tiny 0.1 M, small 0.5 M (minutes on a CPU), base 14 M (for a GPU), paper 0.1 G, the published sizes."""
+
+
+STORED = Path(__file__).parents[2] / "checkpoints" / "prose_small.safetensors"
+"""Size small, trained on the twelve three-dimensional families by `python -m benchmarks.prose_table --checkpoint`."""
+
+
+def stored() -> "PROSE":
+    """The trained operator that comes with the package: windows of 64 frames on [0, 2], states of one to three components."""
+    operator = load(STORED)
+    assert isinstance(operator, PROSE)
+    return operator
 
 
 @dataclass(frozen=True)
