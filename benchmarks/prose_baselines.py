@@ -20,7 +20,7 @@ from sciml.operators.prose.scoring import structure
 from solvers.runge_kutta import rk4
 
 THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
-DEGREE, REACH = 3, 1e3
+DEGREE, REACH, RIDGE = 3, 10.0, 1e-4  # REACH: of a forecast, in units of the largest value of the window
 
 
 def true_equation(data: Windows, noisy: np.ndarray) -> np.ndarray:
@@ -71,8 +71,8 @@ def sindy(data: Windows, noisy: np.ndarray) -> tuple[np.ndarray, list]:
         numbers = np.array([[w for each in found for w in each if not isinstance(w, str)]], float)
         start = first_states(data.times[:GIVEN], window[None])
         solved = shape.solve(start, numbers, data.times, 4)[0, GIVEN:]
-        solved = np.where(np.isfinite(solved), solved, REACH)
-        forecast[i, :, :d] = np.clip(solved, -REACH, REACH)
+        reach = REACH * np.abs(window).max()
+        forecast[i, :, :d] = np.clip(np.where(np.isfinite(solved), solved, reach), -reach, reach)
         words.append(found)
     return forecast, words
 
@@ -85,27 +85,26 @@ def _sparse(window: np.ndarray, times: np.ndarray) -> list:
     values = np.stack([np.prod([smooth[:, j] for j in c], axis=0) * np.ones(len(smooth)) for c in powers], axis=1)
     integral = np.zeros_like(values)
     integral[1:] = np.cumsum((values[1:] + values[:-1]) / 2 * np.diff(times)[:, None], axis=0)
+    scale = np.linalg.norm(integral, axis=0) + 1e-12
+    columns = integral / scale - (integral / scale).mean(axis=0)  # the unknown u(0) is taken out with the means
     system = []
     for j in range(d):
-        target = smooth[:, j]
-        scale = np.linalg.norm(integral, axis=0) + 1e-12
+        target = window[:, j] - window[:, j].mean()
         best, chosen = np.inf, np.zeros(len(powers))
         for threshold in THRESHOLDS:
             active, weights = np.ones(len(powers), bool), np.zeros(len(powers))
-            for _ in range(10):
-                matrix = np.concatenate([integral[:, active], np.ones((len(times), 1))], axis=1)
+            for _ in range(len(powers)):
+                part = columns[:, active]
                 weights = np.zeros(len(powers))
-                weights[active] = np.linalg.lstsq(matrix, target, rcond=1e-10)[0][:-1]
-                size = np.abs(weights) * scale / np.linalg.norm(target - target[0])
-                still = active & (size > threshold)
+                weights[active] = np.linalg.solve(part.T @ part + RIDGE * np.eye(active.sum()), part.T @ target)
+                still = active & (np.abs(weights) > threshold * np.linalg.norm(target))
                 if (still == active).all():
                     break
                 active = still
-            residual = target - integral @ weights
-            residual -= residual.mean()
+            residual = target - columns @ weights
             bic = len(times) * np.log((residual**2).mean() + 1e-300) + active.sum() * np.log(len(times))
             if bic < best:
-                best, chosen = bic, weights
+                best, chosen = bic, weights / scale
         terms = (w * np.prod([STATES[k] for k in c]) for w, c in zip(chosen, powers, strict=True) if w)
         system.append(sum(terms, start=STATES[0] * 0))
     return system

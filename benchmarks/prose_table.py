@@ -164,7 +164,7 @@ def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", choices=RECIPES, default="three")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[11, 12, 13], help="none: only what needs no network")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=["full"])
     parser.add_argument("--models", type=Path, default=Path("runs/prose"))
     parser.add_argument("--checkpoint", action="store_true", help="store the first seed's full model in the package")
