@@ -15,19 +15,19 @@ from solvers.files import write_bytes
 DOCS = Path(__file__).parents[1] / "docs" / "prose.md"
 INTRODUCTION = """# PROSE, measured
 
-Made by `python -m benchmarks.prose_page` from the results of `prose_table` and `prose_speed`, which say at their head what was
-run and how. Windows of 64 frames on [0, 2] with 2 % noise; errors are relative L2 on [2, 6] in per cent, means over windows
-(medians in brackets), ± the spread over seeds where there is more than one. Test systems lie in bins of the numbers that training
-leaves out; "outside" has numbers 10 to 20 % away from the references, where training never was. Against noisy targets nothing
-can be better than the floor. *Valid*: parses completely, one tree for each component, finite. *Symbolic*: relative error of the
-right-hand side at 512 points of [-5, 5]^D, mean over valid answers (median in brackets; cubic terms at |u| = 5 dominate the
-mean); *all* counts an invalid answer as 100 %. *Exact*: the canonical structure is the right one.
+Made by `python -m benchmarks.prose_page` from the results of `prose_table` and `prose_speed`, which say at their head what
+was run and how. Windows of 64 frames on [0, 2] with 2 % noise; errors are relative L2 on [2, 6] in per cent, means over
+windows (medians in brackets), ± the spread over seeds where there is more than one. Test systems lie in bins of the numbers
+that training leaves out; "outside" has numbers 10 to 20 % away from the references, where training never was. Against noisy
+targets nothing can be better than the floor. *Valid*: parses completely, one tree for each component, finite. *Symbolic*:
+relative error of the right-hand side at 512 points of [-5, 5]^D, mean over valid answers (median in brackets; cubic terms at
+|u| = 5 dominate the mean); *all* counts an invalid answer as 100 %. *Exact*: the canonical structure is the right one.
 
 Published for this task (twelve families, random split, 104 M parameters): 4.63 % against noisy targets, symbolic 2.11 %, valid
 99.95 %. Those test systems are mostly training systems, and its solve of decoded equations starts from the noisy first sample.
 
 Modes: *skeleton* (the right structure without numbers is given), *unknown* (in 30 % of cases with a term too many or too few),
-*blank* (nothing is given), *known* (everything is given), *permuted* (the skeleton, with the terms of every sum in random order).
+*blank* (nothing is given), *known* (everything is given), *permuted* (the skeleton, terms of every sum in random order).
 """
 RECIPES = {"three": "Three families", "twelve": "Twelve families"}
 SPLITS = {"test": "held-out bins", "outside": "outside the ranges"}

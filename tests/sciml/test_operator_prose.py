@@ -117,9 +117,8 @@ def test_equations_and_proposals_of_the_overfitted_network(overfitted):
     noisy = data.noisy(0.01, 3)
     inputs = np.ascontiguousarray(noisy[:6, :GIVEN].transpose(0, 2, 1)).astype(np.float32)
     guesses = [skeleton(row, d) for row, d in zip(data.equations[:6], data.components, strict=False)]
-    found = operator.equations(
-        inputs, guesses=guesses, search=Search(beams=4, draws=8, accept=6)
-    )  # sixteen frames tell little of noise
+    # Sixteen frames tell too little of the noise.
+    found = operator.equations(inputs, guesses=guesses, search=Search(beams=4, draws=8, sigma=0.015))
     for answer, row, states in zip(found, data.equations, data.states, strict=False):
         assert structure(answer.words) == structure(words_of(row.tolist(), 3))
         assert answer.path == "refined"

@@ -27,6 +27,7 @@ HORIZONS = (0.25, 0.5, 1.0)
 DAMPING, LESS, MORE, MOST = 1e-3, 0.2, 8.0, 1e8
 _HUGE = 1e30
 _LEAST_OF_THREE = 1.12  # what the smallest of three estimates from 64 frames falls short by, on average
+_FEW = 40  # frames
 _DIFFERENCES = 70.0  # variance of fourth differences of white noise of variance one
 
 
@@ -265,10 +266,13 @@ def noise_level(data: np.ndarray) -> np.ndarray:
     """Standard deviation of white noise that all components of a window share, (window,), from fourth differences.
 
     The smallest over components: a signal that changes fast adds to the differences, in some components more than in others.
+    Of short windows the median: the smallest of few uncertain numbers is too small.
     """
     if data.shape[1] < 6:
         return np.maximum(0.02 * np.sqrt((data**2).mean((1, 2))), 1e-12)
     size = np.sqrt((np.diff(data, 4, axis=1) ** 2).mean(1) / _DIFFERENCES)
+    if data.shape[1] < _FEW:
+        return np.maximum(np.median(size, axis=1), 1e-12)
     floor = 1e-6 * np.sqrt((data**2).mean((1, 2)))
     return np.maximum(np.maximum(_LEAST_OF_THREE * size.min(axis=1), floor), 1e-12)
 
