@@ -15,6 +15,7 @@ from sciml.operators.prose.decoding import greedy
 from sciml.operators.prose.learner import known, word_loss
 from sciml.operators.prose.scoring import structure
 from sciml.symbolic_tasks import Continuation
+from solvers.errors import DataError
 
 GIVEN = 16
 SHORT = {"width": 48, "hidden": 128, "heads": 4, "fusion": 1, "decoder": 2, "symbol_decoder": 1, "components": 3, "queries": 32}
@@ -127,6 +128,12 @@ def test_equations_and_proposals_of_the_overfitted_network(overfitted):
     proposals = operator.propose(data.times[:GIVEN], noisy[0, :GIVEN], 3)
     assert 1 <= len(proposals) <= 3
     assert all(len(system) == 3 and set().union(*(f.free_symbols for f in system)) <= set(STATES) for system in proposals)
+    slower = operator.propose(3 * data.times[:GIVEN], noisy[0, :GIVEN], 3)
+    point = dict(zip(STATES, (0.3, -0.4, 0.5), strict=False))
+    for one, other in zip(proposals, slower, strict=True):
+        np.testing.assert_allclose([float(3 * f.subs(point)) for f in other], [float(f.subs(point)) for f in one], rtol=1e-9)
+    with pytest.raises(DataError, match="Transpose"):
+        operator.propose(data.times[:GIVEN], noisy[0, :GIVEN].T)
 
 
 def test_irregular_times_are_understood(overfitted):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sympy
 import torch
 from torch import nn
 
@@ -201,11 +202,25 @@ class PROSE(TorchOperator):
     def propose(self, t: np.ndarray, x: np.ndarray, n: int = 8) -> list[list[Any]]:
         """Up to n systems u' = f(u), most likely first, for one trajectory: times (time,), states (time, component).
 
-        Each is a list of right-hand sides in u_0, u_1, ... with numbers, as decoded, in the unit of t; none is refined.
+        Each is a list of right-hand sides in u_0, u_1, ... with numbers, as decoded, in the unit of t; none is refined. A
+        window longer or shorter than those of training is read on their clock, and the numbers are brought back to that of t.
         """
-        states = np.asarray(x, float)[None]
-        decoded = self._decoded(states, np.asarray(t, float), None, Search(beams=n))[0]
-        return [system_of(candidate.words) for candidate in decoded[:n]]
+        signature = self.bound_signature
+        t, states = np.asarray(t, float), np.asarray(x, float)
+        if t.ndim != 1 or states.ndim != 2 or len(t) != len(states) or len(t) < 2 or not np.isfinite(states).all():
+            raise DataError(
+                given=f"times of shape {t.shape} and states of shape {states.shape}",
+                needed="(time,) and (time, component), finite, at least two",
+                remedy="Transpose them, or drop what is missing.",
+            )
+        given = signature.grid.shape[0]
+        if len(t) > 2 * given:  # many more frames than the network has seen: as many, evenly
+            kept = np.unique(np.linspace(0, len(t) - 1, given).round().astype(int))
+            t, states = t[kept], states[kept]
+        rate = (signature.times[given - 1] - signature.times[0]) / (t[-1] - t[0])
+        decoded = self._decoded(states[None], (t - t[0]) * rate, None, Search(beams=n))[0]
+        same = abs(rate - 1) < 1e-6
+        return [[f if same else sympy.expand(f * rate) for f in system_of(c.words)] for c in decoded[:n]]
 
     @torch.no_grad()
     def _decoded(self, states: np.ndarray, given: np.ndarray, guesses: Any, search: Search) -> list[list]:
