@@ -7,10 +7,13 @@ import torch
 
 import pdes
 import sciml
-from pdes.canonical import STATES, canonical, system_words
+from pdes.canonical import STATES, canonical, system_of, system_words
+from pdes.corruptions import ids, permuted
+from pdes.corruptions import skeleton as bare
 from pdes.vocabulary import ID, words_of
 from pdes.windows import Windows, windows
-from sciml.operators.prose import PROSE, Search
+from sciml.html import write_report
+from sciml.operators.prose import PROSE, STORED, Search, stored
 from sciml.operators.prose.decoding import greedy
 from sciml.operators.prose.learner import known, word_loss
 from sciml.operators.prose.scoring import structure
@@ -56,9 +59,6 @@ def test_it_overfits_32_trajectories(overfitted):
 
 
 def skeleton(row, d):
-    from pdes.corruptions import ids
-    from pdes.corruptions import skeleton as bare
-
     return ids(bare(known(row.astype(np.int64).tobytes(), int(d))))
 
 
@@ -109,8 +109,8 @@ def test_guesses_may_be_sympy_words_or_nothing(overfitted):
     rows = operator._symbols([system, skeleton(data.equations[2], 3), None], 3)
     assert rows[0].tolist() == rows[1].tolist()
     assert (rows[2] == ID["<PAD>"]).sum() == rows.shape[1] - 1
-    permuted = operator._symbols([[z * y * a, -b * y + x, -y * x + c]], 1)
-    assert permuted[0].tolist() == rows[0].tolist()
+    moved = operator._symbols([[z * y * a, -b * y + x, -y * x + c]], 1)
+    assert moved[0].tolist() == rows[0].tolist()
 
 
 def test_equations_and_proposals_of_the_overfitted_network(overfitted):
@@ -144,3 +144,39 @@ def test_irregular_times_are_understood(overfitted):
     assert answer.shape == (4, 3, 48 - GIVEN)
     whole = operator.predict(data.states[:4, :GIVEN].transpose(0, 2, 1).astype(np.float32))
     assert np.linalg.norm(answer - whole) < 0.5 * np.linalg.norm(whole)  # fewer frames, the same trajectory
+
+
+# -- the operator of the package ------------------------------------------------------------------------------------------
+
+
+def test_the_stored_operator_finds_held_out_systems_from_noise_alone():
+    data = windows(("prose_thomas", "prose_lorenz_3d", "prose_sprott_B"), 6, 6, "test", starts=2)
+    noisy = data.noisy(0.02, 6)
+    operator = stored()
+    inputs = np.ascontiguousarray(noisy[:, :64].transpose(0, 2, 1)).astype(np.float32)
+    found = operator.equations(inputs, search=Search(beams=2))
+    right = [structure(a.words) == structure(words_of(row.tolist(), 3)) for a, row in zip(found, data.equations, strict=True)]
+    errors = [np.linalg.norm(a.forecast - s[64:]) / np.linalg.norm(s[64:]) for a, s in zip(found, data.states, strict=True)]
+    assert sum(right) >= 5
+    assert sum(a.path == "refined" for a in found) >= 5
+    assert np.median(errors) < 0.05
+    assert STORED.stat().st_size < 3e6
+
+
+def test_it_is_evaluated_and_reported_like_any_operator(tmp_path):
+    data = pdes.generate("prose_lorenz_3d", 4, seed=7, progress=False)
+    report = sciml.evaluate(stored(), data, timing=False)
+    assert report.scores[0].errors["relative_l2"].shape == (4,)
+    assert "truth" in write_report(report, tmp_path / "report.html").read_text()
+
+
+def test_the_order_of_terms_in_a_guess_changes_nothing():
+    data = windows(("prose_lorenz_3d", "prose_fabrikant", "prose_dadras"), 6, 6, "test", starts=2)
+    inputs = np.ascontiguousarray(data.noisy(0.02, 6)[:, :64].transpose(0, 2, 1)).astype(np.float32)
+    rng, operator = np.random.default_rng(3), stored()
+    systems = [bare(known(row.astype(np.int64).tobytes(), 3)) for row in data.equations]
+    plain = [ids(system) for system in systems]
+    moved = [system_of(permuted(system, rng)) for system in systems]
+    assert [p.words for s in systems for p in s] != [w for s in systems for w in permuted(s, rng)]
+    np.testing.assert_array_equal(operator._symbols(plain, 6), operator._symbols(moved, 6))
+    np.testing.assert_array_equal(operator.predict(inputs, guesses=plain), operator.predict(inputs, guesses=moved))
