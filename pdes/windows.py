@@ -24,7 +24,8 @@ import pdes
 from pdes.canonical import STATES, System, canonical, right_hand_sides, system_of, system_words
 from pdes.dataset import Dataset
 from pdes.problem import Problem
-from pdes.vocabulary import BAR, BOS, EOS, HOLE, ID, encode_numbers, padded, rounded
+from pdes.scalars import Uniform
+from pdes.vocabulary import BAR, BOS, EOS, HOLE, ID, encode_numbers, rounded
 from solvers.errors import DataError, SettingError
 from solvers.grid import Grid
 from solvers.runge_kutta import CHUNK, rk4
@@ -32,6 +33,7 @@ from solvers.runge_kutta import CHUNK, rk4
 SPLITS = ("train", "validation", "test", "outside")
 BINS, _TEST, _VALIDATION = 8, 5, 2
 _EDGE = 0.03  # of a range
+_ATTEMPTS = 60
 STIFF = {"prose_chen_lee": 8, "prose_double_pendulum": 8}
 """Families that need more than four substeps for an error below 1e-3."""
 THREE_DIMENSIONAL = tuple(f"prose_{name}" for name in (
@@ -68,6 +70,11 @@ class Family:
     def _words(self) -> list:
         words = system_words(self.system)
         return [w for i, each in enumerate(words) for w in ((BAR,) if i else ()) + tuple(each)]
+
+    @cached_property
+    def length(self) -> int:
+        """Words of the system, three for each number."""
+        return sum(1 if isinstance(word, str) else 3 for word in self._words)
 
     @cached_property
     def slots(self) -> tuple[sympy.Expr, ...]:
@@ -148,9 +155,13 @@ class Family:
             remedy="Widen their laws.",
         )
 
-    def start(self, rng: np.random.Generator) -> np.ndarray:
-        """A random initial state, (component,)."""
-        return np.array([_sample(law, rng) for law in self.starts])
+    def start(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Random initial states, (count, component); one after the other, so that more of them begin with the same ones."""
+        laws = [getattr(law, "value", law) for law in self.starts]
+        if all(isinstance(law, Uniform) for law in laws):
+            low, high = np.array([(law.low, law.high) for law in laws]).T
+            return rng.uniform(low, high, (count, len(laws)))
+        return np.array([[_sample(law, rng) for law in self.starts] for _ in range(count)])
 
 
 def _by_name(function: Callable, names: Sequence[str]) -> Callable:
@@ -276,53 +287,52 @@ def windows(
         raise SettingError(given=f"split {split!r}", needed=f"one of {SPLITS}", remedy="Change it.")
     kinds = [family(name) for name in names]
     times = np.linspace(0, end, frames)
-    largest = max(kind.components for kind in kinds)
-    equations = -(-n // starts)
-    states = np.zeros((n, frames, largest), np.float32 if single else np.float64)
-    rows: list[Any] = [None] * n
-    constants: list[Any] = [None] * n
+    turns = -(-n // starts)
+    states = np.zeros((turns, starts, frames, max(kind.components for kind in kinds)), np.float32 if single else np.float64)
+    equations = np.zeros((turns, max(kind.length for kind in kinds) + 2), np.int64)
+    equations[:, 0] = ID[BOS]
+    constants: list[Any] = [None] * turns
     for f, kind in enumerate(kinds):
-        turns = np.arange(f, equations, len(kinds))
-        rngs = [np.random.Generator(np.random.SFC64([seed, SPLITS.index(split), int(turn)])) for turn in turns]
-        drawn = [kind.draw(rng, split) for rng in rngs]
-        samples = np.concatenate([np.arange(t * starts, min((t + 1) * starts, n)) for t in turns] or [np.zeros(0, int)])
-        owner = np.searchsorted(turns, samples // starts)
-        if not len(samples):
+        mine = np.arange(f, turns, len(kinds))
+        if not len(mine):
             continue
-        c = np.stack(drawn)[owner]
-        states[samples, :, : kind.components] = _accepted(kind, c, [rngs[i] for i in owner], times, single)
-        ids = kind.ids(c)
-        for i, sample in enumerate(samples):
-            rows[sample], constants[sample] = ids[i], c[i]
-    which = (np.arange(n) // starts) % len(kinds)
+        rngs = [np.random.Generator(np.random.SFC64([seed, SPLITS.index(split), int(turn)])) for turn in mine]
+        c = np.stack([kind.draw(rng, split) for rng in rngs])
+        states[mine, ..., : kind.components] = _accepted(kind, c, rngs, times, starts, single)
+        equations[mine, 1 : kind.length + 1] = kind.ids(c)
+        equations[mine, kind.length + 1] = ID[EOS]
+        for turn, numbers in zip(mine, c, strict=True):
+            constants[turn] = numbers
+    turn = np.arange(n) // starts
+    which = turn % len(kinds)
     return Windows(
         times,
-        states,
-        np.array([kinds[f].components for f in which]),
-        padded([[ID[BOS], *row, ID[EOS]] for row in rows]),
+        states.reshape(turns * starts, *states.shape[2:])[:n],
+        np.array([kind.components for kind in kinds])[which],
+        equations[turn],
         which,
         tuple(names),
-        tuple(constants),
+        tuple(constants[k] for k in turn),
     )
 
 
-def _accepted(kind: Family, constants: np.ndarray, rngs: list, times: np.ndarray, single: bool, attempts: int = 60):
-    """Trajectories that stay within the limit; starts of others are drawn again."""
-    kind_of = np.float32 if single else np.float64
-    out = np.empty((len(constants), len(times), kind.components), kind_of)
-    constants = constants.astype(kind_of)
-    todo = np.arange(len(constants))
-    for _ in range(attempts):
-        initial = np.stack([kind.start(rngs[i]) for i in todo]).astype(kind_of)
+def _accepted(kind: Family, constants: np.ndarray, rngs: list, times: np.ndarray, starts: int, single: bool) -> np.ndarray:
+    """Trajectories (system, start, time, component) that stay within the limit; starts of others are drawn again."""
+    number = np.float32 if single else np.float64
+    out = np.empty((len(constants) * starts, len(times), kind.components), number)
+    owner, todo = np.repeat(np.arange(len(constants)), starts), np.arange(len(out))
+    for _ in range(_ATTEMPTS):
+        counts = np.bincount(owner[todo], minlength=len(constants))
+        initial = np.concatenate([kind.start(rng, count) for rng, count in zip(rngs, counts, strict=True)]).astype(number)
         for at in range(0, len(todo), CHUNK):
             part = slice(at, at + CHUNK)
-            c = np.ascontiguousarray(constants[todo[part]].T)
+            c = np.ascontiguousarray(constants[owner[todo[part]]].T.astype(number))
             out[todo[part]] = rk4(lambda u, c=c: kind.rates(u, c), initial[part], times, kind.substeps, kind.limit)
         todo = todo[~np.isfinite(out[todo, -1]).all(axis=1)]
         if not len(todo):
-            return out
+            return out.reshape(len(constants), starts, *out.shape[1:])
     raise DataError(
-        given=f"{len(todo)} trajectories of {kind.name} that left [-{kind.limit:g}, {kind.limit:g}] {attempts} times",
+        given=f"{len(todo)} trajectories of {kind.name} that left [-{kind.limit:g}, {kind.limit:g}] {_ATTEMPTS} times",
         needed="starts that stay within it more often",
         remedy="Raise its limit or narrow its starts.",
     )
