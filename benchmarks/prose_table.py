@@ -25,7 +25,7 @@ from pdes.windows import GIVEN, THREE_DIMENSIONAL, Windows, windows
 from sciml.operators.prose import PRESETS, PROSE, STORED, Search
 from sciml.operators.prose.decoding import greedy
 from sciml.operators.prose.learner import known, present
-from sciml.operators.prose.scoring import number_errors, prediction_errors, structure, summary, symbolic_error
+from sciml.operators.prose.scoring import number_errors, prediction_errors, structure, summary, symbolic_error, term_f1
 from sciml.storage import write_arrays
 
 RECIPES = {
@@ -95,13 +95,18 @@ def guesses(data: Windows, mode: str) -> list:
 def scored(words, data: Windows) -> dict:
     """Symbolic scores of found systems (None where there is none)."""
     rows = []
-    for found, row, d in zip(words, data.equations, data.components, strict=True):
+    for found, row, d, states in zip(words, data.equations, data.components, data.states, strict=True):
         truth = words_of(row.tolist(), int(d))
         if found is None or len(found) == 0:
             rows.append({"error": np.inf, "exact": False, "numbers": np.zeros(0)})
             continue
         exact = structure(found) == structure(truth)
-        rows.append({"error": symbolic_error(found, truth), "exact": exact, "numbers": number_errors(found, truth)})
+        rows.append(
+            {
+                "error": symbolic_error(found, truth), "exact": exact, "numbers": number_errors(found, truth),
+                "f1": term_f1(found, truth), "orbit": symbolic_error(found, truth, states[:, : int(d)].T),
+            }
+        )  # fmt: skip
     return summary(rows)
 
 

@@ -9,7 +9,7 @@ from pdes.vocabulary import words_of
 from pdes.windows import MULTI_DIMENSIONAL, family, windows
 from sciml.operators.prose.answers import Candidate, Search, candidates_of, settled
 from sciml.operators.prose.refinement import integral_start, model, noise_level, refine
-from sciml.operators.prose.scoring import number_errors, prediction_errors, structure, summary, symbolic_error
+from sciml.operators.prose.scoring import number_errors, prediction_errors, structure, summary, symbolic_error, term_f1
 from solvers.errors import DataError, SettingError
 
 GIVEN = 64
@@ -178,6 +178,8 @@ def test_scores_of_known_cases():
     assert symbolic_error([("inv", "sub", "u_0", "u_0"), ("u_1",)], truth) == np.inf
     np.testing.assert_allclose(number_errors([("mul", 2.2, "u_0"), ("u_1",)], truth), [0.1])
     assert number_errors([("u_0",), ("u_1",)], truth).size == 0
+    assert term_f1(truth, truth) == 1
+    assert term_f1([("add", "u_0", "mul", 3.0, "u_1"), ("u_1",)], truth) == pytest.approx(2 * 1 / (3 + 2))
     times = np.linspace(2, 6, 9)
     u = np.ones((1, 9, 2))
     assert prediction_errors(1.1 * u, u, times)["[2,6]"] == pytest.approx([0.1])

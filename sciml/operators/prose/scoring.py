@@ -12,11 +12,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.stats import qmc
 
+from pdes.canonical import components_of
 from pdes.vocabulary import HOLE, Words
 from sciml.operators.prose.refinement import model
 from solvers.errors import DataError
 
 POINTS, REACH, TINY = 512, 5.0, 1e-6
+_DIGIT = 0.005  # half a unit to one unit of the third digit
 INTERVALS = {"[2,4]": (2.0, 4.0), "[4,6]": (4.0, 6.0), "[2,6]": (2.0, 6.0)}
 DIVERGED = 10.0
 
@@ -70,8 +72,15 @@ def number_errors(found: Sequence[Words], truth: Sequence[Words]) -> np.ndarray:
     return np.abs(np.array(one) - np.array(other)) / np.abs(np.array(other))
 
 
+def term_f1(found: Sequence[Words], truth: Sequence[Words]) -> float:
+    """Harmonic mean of precision and recall of the terms, numbers aside, of canonical systems."""
+    one, other = ({(i, t.words) for i, c in enumerate(components_of(structure(w))) for t in c.terms} for w in (found, truth))
+    return 2 * len(one & other) / (len(one) + len(other))
+
+
 def summary(rows: Sequence[Mapping]) -> dict:
-    """Of equations, one mapping for each item: "error" (infinite if not valid), "exact", "numbers" (errors)."""
+    """Of equations, one mapping for each item: "error" (infinite if not valid), "exact", "numbers" (errors), and, where there is
+    an equation, "f1" and "orbit" (its error at the states of the trajectory)."""
     errors = np.array([row["error"] for row in rows], float)
     valid = np.isfinite(errors)
     numbers = np.concatenate([row["numbers"] for row in rows]) if rows else np.zeros(0)
@@ -83,5 +92,8 @@ def summary(rows: Sequence[Mapping]) -> dict:
         "symbolic_median": float(np.median(errors[valid])) if valid.any() else None,
         "symbolic_90": float(np.quantile(errors[valid], 0.9)) if valid.any() else None,
         "symbolic_all": float(counted.mean()),
+        "f1": float(np.mean([row.get("f1", 0.0) for row in rows])),
+        "orbit_median": float(np.median([row["orbit"] for row in rows if "orbit" in row] or [np.inf])),
+        "within_digit": float((numbers <= _DIGIT).mean()) if len(numbers) else None,
         "numbers_median": float(np.median(numbers)) if len(numbers) else None,
     }
