@@ -33,7 +33,7 @@ RECIPES = {
         "families": ("prose_thomas", "prose_lorenz_3d", "prose_sprott_B"),
         "samples": 9600, "epochs": 5, "batch": 32, "test": 90,
     },
-    "twelve": {"families": THREE_DIMENSIONAL, "samples": 24000, "warm": 1, "epochs": 2, "batch": 32, "test": 240},
+    "twelve": {"families": THREE_DIMENSIONAL, "samples": 24000, "warm": 1, "epochs": 2, "batch": 32, "test": 48},
 }  # fmt: skip
 """Families, training trajectories, passes, batch, and test windows of each split: 1500 and 2250 steps."""
 WARM_CYCLE = 5  # epochs

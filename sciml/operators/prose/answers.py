@@ -27,6 +27,7 @@ class Search:
     """How systems are looked for.
 
     beams : structures that are decoded; 1 is greedy.   refined : how many of them are fitted on the whole window.
+    margin : structures whose log-probability is further below the best one's are not fitted.
     prior : relative standard deviation of the decoded numbers; None trusts the data alone.
     weight : of the network's log-probability in the score.   accept : mean squared residual, in units of the noise, up to which
     a system is believed.   draws : of the Laplace approximation.   level : share of the band.   sigma : noise, if it is known.
@@ -34,6 +35,7 @@ class Search:
 
     beams: int = 8
     refined: int = 2
+    margin: float = 6.0
     prior: float | None = 0.1
     weight: float = 1.0
     accept: float = 2.0
@@ -124,6 +126,7 @@ def settled(
     given, asked : times.   head : the operator decoder's answers (time, component).   decoded : candidates of each window.
     """
     sigma = [search.sigma or float(noise_level(x[None])[0]) for x in states]
+    decoded = [[c for c in each if c.log_probability >= each[0].log_probability - search.margin] for each in decoded]
     pairs = [(i, c) for i, each in enumerate(decoded) for c in each]
     half = max(4, len(given) // 2)
     several = [pair for pair in pairs if len(decoded[pair[0]]) > search.refined]

@@ -79,8 +79,8 @@ def term_f1(found: Sequence[Words], truth: Sequence[Words]) -> float:
 
 
 def summary(rows: Sequence[Mapping]) -> dict:
-    """Of equations, one mapping for each item: "error" (infinite if not valid), "exact", "numbers" (errors), and, where there is
-    an equation, "f1" and "orbit" (its error at the states of the trajectory)."""
+    """Of equations, one mapping for each item: "error" (infinite if not valid), "exact", "numbers" (errors), and, where there
+    is an equation, "f1" and "orbit" (its error at the states of the trajectory)."""
     errors = np.array([row["error"] for row in rows], float)
     valid = np.isfinite(errors)
     numbers = np.concatenate([row["numbers"] for row in rows]) if rows else np.zeros(0)
