@@ -8,7 +8,7 @@ from pdes.canonical import STATES, canonical, expression, system_words
 from pdes.vocabulary import words_of
 from pdes.windows import MULTI_DIMENSIONAL, family, windows
 from sciml.operators.prose.answers import Candidate, Search, candidates_of, settled
-from sciml.operators.prose.refinement import integral_start, model, noise_level, refine
+from sciml.operators.prose.refinement import equal_numbers, integral_start, model, noise_level, refine
 from sciml.operators.prose.scoring import number_errors, prediction_errors, structure, summary, symbolic_error, term_f1
 from solvers.errors import DataError, SettingError
 
@@ -77,6 +77,23 @@ def test_integrated_equations_give_the_numbers_that_enter_linearly():
     inside = [k for k, slot in enumerate(family("prose_duffing").slots) if str(slot) == "omega"]
     found = integral_start(shape, duffing.times[:GIVEN], duffing.states[:, :GIVEN, :d], constants)
     np.testing.assert_array_equal(found[:, inside], constants[:, inside])
+
+
+def test_equal_numbers_are_found_and_fitted_as_one():
+    tie = equal_numbers(np.array([-0.172, 10.1, -9.9, 0.168, 3.0]), 0.1)
+    np.testing.assert_array_equal(tie, [[-1, 0, 0], [0, 0, 1], [0, 0, -1], [1, 0, 0], [0, 1, 0]])
+    data, d, shape, constants = case("prose_halvorsen", 8)
+    window = data.noisy(0.02, 5)[:, :GIVEN, :d]
+    sigma, start = noise_level(window), shifted(constants, 0.05)
+    tie = equal_numbers(constants[0], 0.05)
+    assert tie.shape == (6, 2)
+    free = refine(shape, data.times[:GIVEN], window, start, sigma, prior=None)
+    tied = refine(shape, data.times[:GIVEN], window, start, sigma, prior=None, tie=tie)
+    assert tied.unknowns == d + 2
+    np.testing.assert_allclose(np.abs(tied.constants @ np.linalg.pinv(tie).T @ tie.T), np.abs(tied.constants), rtol=1e-12)
+    error = lambda fits: np.abs(fits.constants / constants - 1).mean()  # noqa: E731
+    assert error(tied) < 0.5 * error(free)
+    assert (np.einsum("npp->np", tied.covariance) <= 1.01 * np.einsum("npp->np", free.covariance))[:, d:].mean() > 0.9
 
 
 def test_shapes_are_checked():

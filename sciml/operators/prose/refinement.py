@@ -96,7 +96,7 @@ class Fits:
 
     initial : (window, component).   constants : (window, number).   chi2 : misfit and prior at the solution, (window,).
     misfit : without the prior, divided by the number of data.   covariance : of (u(0), c), (window, unknown, unknown).
-    start_chi2 : before.   iterations : steps tried.
+    start_chi2 : before.   iterations : steps tried.   unknowns : numbers that were fitted, u(0) among them.
     """
 
     initial: np.ndarray
@@ -106,6 +106,7 @@ class Fits:
     covariance: np.ndarray
     start_chi2: np.ndarray
     iterations: int
+    unknowns: int
 
 
 def refine(
@@ -116,6 +117,7 @@ def refine(
     sigma: np.ndarray,
     *,
     initial: np.ndarray | None = None,
+    tie: np.ndarray | None = None,
     prior: float | None = 0.1,
     iterations: int = 12,
     substeps: int = 4,
@@ -128,6 +130,7 @@ def refine(
     times : (time,), the first is that of u(0).   data : (window, time, component).
     constants : starting values, (window, number).   sigma : standard deviation of the noise, (window,).
     initial : starting states; by default a parabola through the first frames.
+    tie : numbers that are equal, or opposite: they are `tie` (number, free number) times the free ones.
     prior : relative standard deviation s of the numbers about their starting values; None for no prior.
     iterations : steps on each horizon, at most.
 
@@ -142,12 +145,14 @@ def refine(
             needed=f"(window, time, {structure.components}) and (window, {structure.count})",
             remedy="Reshape them.",
         )
-    n, d = len(data), structure.components
-    z0 = np.concatenate([first_states(times, data) if initial is None else initial, constants], axis=1).astype(float)
-    weight = np.zeros((n, d + structure.count))
+    d = structure.components
+    tie = np.eye(structure.count) if tie is None else tie
+    free = constants @ np.linalg.pinv(tie).T
+    z0 = np.concatenate([first_states(times, data) if initial is None else initial, free], axis=1).astype(float)
+    weight = np.zeros(z0.shape)
     if prior is not None:
-        weight[:, d:] = 1 / (prior * np.maximum(np.abs(constants), 1e-3 * np.abs(constants).max(initial=1e-3))) ** 2
-    problem = _Problem(structure, np.asarray(times, float), data, sigma, z0, weight, substeps)
+        weight[:, d:] = 1 / (prior * np.maximum(np.abs(free), 1e-3 * np.abs(free).max(initial=1e-3))) ** 2
+    problem = _Problem(structure, np.asarray(times, float), data, sigma, z0, weight, substeps, tie)
     best, start_chi2 = z0.copy(), problem.chi2(z0, len(times))
     z, tried = z0.copy(), 0
     for share in horizons:
@@ -168,13 +173,13 @@ def refine(
 class _Problem:
     """One structure, many windows."""
 
-    def __init__(self, structure, times, data, sigma, centre, weight, substeps):
+    def __init__(self, structure, times, data, sigma, centre, weight, substeps, tie):
         self.structure, self.times, self.data, self.sigma = structure, times, data, sigma
-        self.centre, self.weight, self.substeps = centre, weight, substeps
+        self.centre, self.weight, self.substeps, self.tie = centre, weight, substeps, tie
 
     def chi2(self, z: np.ndarray, frames: int, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         d = self.structure.components
-        states = self.structure.solve(z[:, :d], z[:, d:], self.times[:frames], self.substeps)
+        states = self.structure.solve(z[:, :d], z[:, d:] @ self.tie.T, self.times[:frames], self.substeps)
         return self._measure(z, states, frames, rows)
 
     def _measure(self, z, states, frames, rows):
@@ -187,7 +192,8 @@ class _Problem:
         """J^T J and J^T r of each window."""
         d = self.structure.components
         with np.errstate(all="ignore"):
-            states, tangents = self.structure.tangents(z[:, :d], z[:, d:], self.times[:frames], self.substeps)
+            states, tangents = self.structure.tangents(z[:, :d], z[:, d:] @ self.tie.T, self.times[:frames], self.substeps)
+            tangents = np.concatenate([tangents[..., :d], tangents[..., d:] @ self.tie], axis=-1)
             scale = self.sigma[rows, None, None]
             r = ((states - self.data[rows, :frames]) / scale).reshape(len(z), -1)
             j = (tangents / scale[..., None]).reshape(len(z), r.shape[1], -1)
@@ -242,7 +248,10 @@ class _Problem:
             scale[:, :, None] * scale[:, None]
         )
         misfit = (total - prior) / self.data[0].size
-        return Fits(z[:, :d], z[:, d:], total, misfit, covariance, start_chi2, tried)
+        whole = np.zeros((d + len(self.tie), z.shape[1]))
+        whole[:d, :d], whole[d:, d:] = np.eye(d), self.tie
+        covariance = whole @ covariance @ whole.T
+        return Fits(z[:, :d], z[:, d:] @ self.tie.T, total, misfit, covariance, start_chi2, tried, z.shape[1])
 
 
 def _solve(matrix: np.ndarray, slope: np.ndarray, damping: np.ndarray) -> np.ndarray:
@@ -252,6 +261,20 @@ def _solve(matrix: np.ndarray, slope: np.ndarray, damping: np.ndarray) -> np.nda
     scaled = matrix / scale[:, :, None] / scale[:, None]
     scaled[:, np.arange(scale.shape[1]), np.arange(scale.shape[1])] += damping[:, None] + 1e-12
     return np.linalg.solve(scaled, (slope / scale)[..., None])[..., 0] / scale
+
+
+def equal_numbers(numbers: np.ndarray, tolerance: float) -> np.ndarray:
+    """Which of the numbers may be the same up to their sign: a matrix (number, free number) for `refine`, of 0, 1 and -1.
+
+    numbers whose sizes differ by less than the tolerance, relative to the larger, from one to the next in order of size.
+    """
+    order = np.argsort(np.abs(numbers))
+    group = np.zeros(len(numbers), int)
+    size = np.abs(numbers[order])
+    group[order] = np.cumsum(np.diff(size, prepend=size[:1]) > tolerance * size)
+    tie = np.zeros((len(numbers), group.max(initial=-1) + 1))
+    tie[np.arange(len(numbers)), group] = np.where(numbers < 0, -1.0, 1.0)
+    return tie
 
 
 def first_states(times: np.ndarray, data: np.ndarray, frames: int = 9) -> np.ndarray:
