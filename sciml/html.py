@@ -214,10 +214,16 @@ def _lines_of(report: Report, i: int, inputs: np.ndarray, truth: np.ndarray, col
     x = axis.coordinates()
     name, field = report.signature.outputs[-1], truth[-1]
     scores = [s for s in report.scores if s.preview is not None]
+    k = 0
+    if len(field) == len(x):
+        after = x
+    else:  # a continuation: the same component, later
+        after, k = np.asarray(report.signature.times)[-len(field) :], -1
     curves = [
-        Series(f"input {report.signature.inputs[0]}", x, inputs[0], "var(--muted)", "dashed"),
-        Series("truth", x, field, "var(--ink)"),
+        Series(f"input {report.signature.inputs[k]}", x, inputs[k], "var(--muted)", "dashed"),
+        Series("truth", after, field, "var(--ink)"),
     ]
+    x = after
     curves += [Series(s.name, x, s.preview[i, -1], colours[s.name]) for s in scores if s.preview is not None]
     wrong = [Series(s.name, x, np.abs(s.preview[i, -1] - field), colours[s.name]) for s in scores if s.preview is not None]
     left = chart(curves, x_label=axis.name, y_label=name, y_log=False)

@@ -3,7 +3,7 @@
 A task turns a dataset into numbered items and items into `Batch`es of arrays (item, channel, *space). Steady problems map
 coefficients to solutions; time-dependent ones map the initial frame to the last (`final`), to all frames (`trajectory`), or
 each frame to the next (`autoregressive`). Parameters that vary between samples are appended as constant channels. Tasks in
-which time is an axis of the arrays, as space is, are in `sciml.time_tasks`.
+which time is an axis of the arrays, as space is, are in `sciml.time_tasks`, and one with equations in `sciml.symbolic_tasks`.
 """
 
 from abc import ABC, abstractmethod
@@ -445,9 +445,9 @@ def task_class(kind: str) -> type[Task]:
     ------
     UnknownName : there is none.
     """
-    from sciml import time_tasks  # they are built on this module
+    from sciml import symbolic_tasks, time_tasks  # they are built on this module
 
-    known = TASKS | time_tasks.TASKS
+    known = TASKS | time_tasks.TASKS | {symbolic_tasks.Continuation.kind: symbolic_tasks.Continuation}
     if kind not in known:
         raise unknown_name("task", kind, known)
     return known[kind]

@@ -157,6 +157,7 @@ def load(path, source, monkeypatch):
 EXAMPLES = {
     "cheap_neural_ode": {"epochs": 1, "n": 8},
     "darcy_mgno": {"n": 24, "resolution": 16, "seconds": 1.0},
+    "equations_from_noise": {"beams": 1},
     "own_equation": {"n": 2, "resolution": 64},
     "own_network": {"n": 24, "resolution": 16, "seconds": 1.0},
 }

@@ -1,0 +1,220 @@
+"""PROSE on systems that training has not seen: forecasts and equations, beside what needs no network.
+
+python -m benchmarks.prose_table --recipe three --seeds 11 12 13           trains what is missing, then scores; resumable
+python -m benchmarks.prose_table --recipe twelve --seeds 11 --checkpoint   also writes sciml/checkpoints/prose_small.safetensors
+
+Test systems lie in bins of the numbers that training leaves out; windows are 64 noisy frames on [0, 2], errors on [2, 6],
+against targets with noise (as published) and without. "outside": numbers 10 to 20 % away from the references. Everything is
+drawn once from fixed seeds. Methods without a network: the exact answer (the floor of noisy targets), the true equation from
+the noisy first sample, every family's structure fitted and the best kept (classifier and refit), integral SINDy.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+
+import sciml
+from benchmarks.prose_baselines import fitted_families, sindy, true_equation
+from benchmarks.rows import Rows, finished
+from pdes import corruptions
+from pdes.canonical import canonical, system_of, system_words
+from pdes.vocabulary import words_of
+from pdes.windows import GIVEN, THREE_DIMENSIONAL, Windows, windows
+from sciml.operators.prose import PRESETS, PROSE, STORED, Search
+from sciml.operators.prose.decoding import greedy
+from sciml.operators.prose.learner import known, present
+from sciml.operators.prose.scoring import number_errors, prediction_errors, structure, summary, symbolic_error, term_f1
+from sciml.storage import write_arrays
+
+RECIPES = {
+    "three": {
+        "families": ("prose_thomas", "prose_lorenz_3d", "prose_sprott_B"),
+        "samples": 9600, "epochs": 5, "batch": 32, "test": 90,
+    },
+    "twelve": {"families": THREE_DIMENSIONAL, "samples": 24000, "warm": 1, "epochs": 2, "batch": 32, "test": 48},
+}  # fmt: skip
+"""Families, training trajectories, passes, batch, and test windows of each split: 1500 and 2250 steps."""
+WARM_CYCLE = 5  # epochs
+SIZES = {"components": 3, "symbols": 72, "length": 72}
+VARIANTS = {
+    "full": {},
+    "data only": {"sources": ("data",)},
+    "symbols only": {"sources": ("symbols",)},
+}
+NOISE, DATA_SEED, TEST_SEED = 0.02, 5, 6
+MODES = ("skeleton", "unknown", "blank", "known")
+
+
+def trained(recipe: str, variant: str, seed: int, folder: Path) -> tuple[PROSE, float]:
+    """The operator, and seconds of training; goes on where an interrupted training was.
+
+    Recipe "twelve" begins with the first of five epochs of a cycle, whose learning rate hardly falls, before its own cycle.
+    """
+    options = RECIPES[recipe]
+    data = windows(options["families"], options["samples"], DATA_SEED, "train", single=True).dataset()
+    held = windows(options["families"], 25 * len(options["families"]), DATA_SEED, "validation", single=True).dataset()
+    operator = PROSE(**PRESETS["small"] | SIZES | VARIANTS[variant])
+    settings = {"task": "continuation", "validation": held, "batch_size": options["batch"], "seed": seed, "progress": False}
+    name, seconds = f"{recipe}-{variant.replace(' ', '-')}-{seed}", 0.0
+    if options.get("warm"):
+        first = folder / f"{name}-warm.safetensors"
+        if first.exists():
+            operator = PROSE.load(first)
+        else:
+            began = sciml.fit(
+                operator, data, epochs=WARM_CYCLE, checkpoint=folder / f"{name}-warm", resume=True,
+                callbacks=[lambda state: state.epoch + 1 >= options["warm"]], **settings,
+            )  # fmt: skip
+            if began.stopped not in ("callback", "completed"):
+                raise SystemExit(f"Training ended before its time ({began.stopped}): no row is stored.")
+            seconds = began.seconds
+            operator.save(first)
+    result = finished(sciml.fit(operator, data, epochs=options["epochs"], checkpoint=folder / name, resume=True, **settings))
+    return result.operator, seconds + result.seconds  # pyright: ignore[reportReturnType]
+
+
+def test_set(recipe: str, split: str) -> tuple[Windows, np.ndarray]:
+    """Windows of held-out systems, two starts each, and their noisy states."""
+    options = RECIPES[recipe]
+    data = windows(options["families"], options["test"], TEST_SEED, split, starts=2)
+    return data, data.noisy(NOISE, TEST_SEED)
+
+
+def guesses(data: Windows, mode: str) -> list:
+    """What the model is told, drawn once."""
+    rng = np.random.default_rng([TEST_SEED, MODES.index(mode) if mode in MODES else 9])
+    systems = [known(row.tobytes(), int(d)) for row, d in zip(data.equations.astype(np.int64), data.components, strict=True)]
+    if mode == "permuted":
+        return [system_of(corruptions.permuted(corruptions.skeleton(system), rng)) for system in systems]
+    told = [corruptions.MODES[mode](system, rng) for system in systems]
+    return [corruptions.ids(guess) or None for guess in told]
+
+
+def scored(words, data: Windows) -> dict:
+    """Symbolic scores of found systems (None where there is none)."""
+    rows = []
+    for found, row, d, states in zip(words, data.equations, data.components, data.states, strict=True):
+        truth = words_of(row.tolist(), int(d))
+        if found is None or len(found) == 0:
+            rows.append({"error": np.inf, "exact": False, "numbers": np.zeros(0)})
+            continue
+        exact = structure(found) == structure(truth)
+        rows.append(
+            {
+                "error": symbolic_error(found, truth), "exact": exact, "numbers": number_errors(found, truth),
+                "f1": term_f1(found, truth), "orbit": symbolic_error(found, truth, states[:, : int(d)].T),
+            }
+        )  # fmt: skip
+    return summary(rows)
+
+
+def forecasts(forecast: np.ndarray, data: Windows, noisy: np.ndarray) -> dict:
+    """Errors against noisy and clean targets by interval: mean and median."""
+    found = {}
+    for name, target in (("noisy", noisy), ("clean", data.states)):
+        for interval, errors in prediction_errors(forecast, target[:, GIVEN:], data.times[GIVEN:]).items():
+            found[f"{name} {interval}"] = float(errors.mean())
+            found[f"{name} {interval} median"] = float(np.median(errors))
+    return found
+
+
+def by_network(operator: PROSE, data: Windows, noisy: np.ndarray, mode: str) -> dict[str, dict]:
+    """Rows of one trained network in one mode: operator decoder, greedy, constrained, refined, re-ranked."""
+    told = guesses(data, mode)
+    inputs = np.ascontiguousarray(noisy[:, :GIVEN].transpose(0, 2, 1)).astype(np.float32)
+    head = operator.predict(inputs, guesses=told).transpose(0, 2, 1)
+    rows: dict[str, dict] = {"operator decoder": forecasts(head, data, noisy)}
+    counts = present(inputs.transpose(0, 2, 1))
+    memory = operator.encoded(noisy[:, :GIVEN], data.times[:GIVEN], counts, operator._symbols(told, len(data)))
+    for name, constrained in (("greedy, free", False), ("greedy, constrained", True)):
+        answers = greedy(operator.module, memory, constrained=constrained).ids[:, 0].numpy()
+        rows[name] = scored([_canonical(row, int(d)) for row, d in zip(answers, counts, strict=True)], data)
+    for name, search in (("refined", Search(beams=1)), ("re-ranked", Search(beams=8))):
+        began = time.perf_counter()
+        answers = operator.equations(inputs, guesses=told, search=search)
+        seconds = (time.perf_counter() - began) / len(answers)
+        padded = np.stack([np.pad(a.forecast, ((0, 0), (0, data.states.shape[2] - a.forecast.shape[1]))) for a in answers])
+        refined = np.array([a.path == "refined" for a in answers])
+        inside = [
+            ((a.low <= t) & (t <= a.high)).mean()
+            for a, t in zip(answers, (s[GIVEN:, : int(d)] for s, d in zip(data.states, counts, strict=True)), strict=True)
+            if a.path == "refined"
+        ]
+        rows[name] = {
+            **forecasts(padded, data, noisy),
+            **scored([a.words for a in answers], data),
+            "refined": float(refined.mean()),
+            "coverage of the 90 % band": float(np.mean(inside)) if inside else None,
+            "seconds per window": seconds,
+        }
+    return rows
+
+
+def _canonical(row: np.ndarray, components: int):
+    try:
+        return system_words(canonical(system_of(words_of(row.tolist(), components))))
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def classical(recipe: str, data: Windows, noisy: np.ndarray) -> dict[str, dict]:
+    """Rows that need no network."""
+    rows: dict[str, dict] = {"exact answer (floor)": forecasts(data.states[:, GIVEN:], data, noisy)}
+    rows["true equation, noisy start"] = forecasts(true_equation(data, noisy), data, noisy)
+    for name, (forecast, words) in (
+        ("every family fitted, best kept", fitted_families(RECIPES[recipe]["families"], data, noisy)),
+        ("integral SINDy", sindy(data, noisy)),
+    ):
+        rows[name] = forecasts(forecast, data, noisy) | scored(words, data)
+    return rows
+
+
+def store_checkpoint(operator: PROSE) -> None:
+    """The operator in half precision, for examples and the recovery of equations."""
+    arrays = {name: a.astype(np.float16) if a.dtype == np.float32 else a for name, a in operator.state().items()}
+    STORED.parent.mkdir(exist_ok=True)
+    write_arrays(STORED, arrays, operator.header())
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", choices=RECIPES, default="three")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[11, 12, 13], help="none: only what needs no network")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=["full"])
+    parser.add_argument("--models", type=Path, default=Path("runs/prose"))
+    parser.add_argument("--checkpoint", action="store_true", help="store the first seed's full model in the package")
+    parser.add_argument("--train-only", action="store_true")
+    chosen = parser.parse_args()
+    rows = Rows(f"prose_table_{chosen.recipe}", {"recipe": RECIPES[chosen.recipe], "sizes": SIZES, "noise": NOISE})
+    for seed in chosen.seeds:
+        for variant in chosen.variants:
+            key = f"{variant}, seed {seed}"
+            wanted = [s for s in ("test", "outside") if f"{key}, {s}" not in rows]
+            if not wanted and not chosen.checkpoint:
+                continue
+            operator, seconds = trained(chosen.recipe, variant, seed, chosen.models)
+            if chosen.checkpoint and variant == "full" and seed == chosen.seeds[0]:
+                store_checkpoint(operator)
+            if chosen.train_only:
+                continue
+            for split in wanted:
+                data, noisy = test_set(chosen.recipe, split)
+                modes = (*MODES, "permuted") if variant == "full" and split == "test" else ("skeleton", "blank")
+                found = {mode: by_network(operator, data, noisy, mode) for mode in modes}
+                rows.add(f"{key}, {split}", {"seconds": seconds, "parameters": operator.parameter_count, "modes": found})
+                print(
+                    key,
+                    split,
+                    {m: {n: r.get("clean [2,6]", r.get("symbolic")) for n, r in v.items()} for m, v in found.items()},
+                )
+    for split in ("test", "outside"):
+        if not chosen.train_only and f"without a network, {split}" not in rows:
+            data, noisy = test_set(chosen.recipe, split)
+            print(rows.add(f"without a network, {split}", {"modes": {"none": classical(chosen.recipe, data, noisy)}}))
+
+
+if __name__ == "__main__":
+    main()
