@@ -1,0 +1,1 @@
+"""Equations from data: `recover(t, x)` and `Recovery`, see docs/recovery.md."""
