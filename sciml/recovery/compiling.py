@@ -1,7 +1,7 @@
 """NumPy functions of many expressions at once; each expression is differentiated and printed a single time in a process.
 
-`sympy.lambdify` of a library takes seconds, again for every subset. Here the code of an expression and of its derivatives, with common
-parts taken out, is kept by the expression; a function of a subset is put together from the texts.
+`sympy.lambdify` of a library takes seconds, again for every subset. Here the code of an expression and of its derivatives,
+common parts taken out, is kept by the expression; a function of a subset is put together from the texts.
 """
 
 import functools
@@ -16,7 +16,7 @@ from sympy.printing.numpy import NumPyPrinter
 
 @dataclass(frozen=True)
 class Code:
-    """temporaries : (name, code) in order.   value : code.   slopes : symbol's name -> code, where the derivative is not zero."""
+    """temporaries : (name, code) in order.   value : code.   slopes : symbol's name -> code, where it is not zero."""
 
     temporaries: tuple[tuple[str, str], ...]
     value: str

@@ -165,7 +165,7 @@ def rational(states: np.ndarray) -> list[Feature]:
                 continue
             tops = [sympy.Integer(1), *(([x[i]] if n > 1 else []) + [v for k, v in enumerate(x) if k != i])]
             tops += [x[i] * v for k, v in enumerate(x) if k != i and n > 1]
-            factors = (0.03, 0.1, 0.3, 1.0, 3.0) if dimension < 3 else (0.1, 0.6, 2.0)
+            factors = (0.03, 0.06, 0.1, 0.18, 0.3, 0.55, 1.0, 1.8, 3.0) if dimension < 3 else (0.1, 0.3, 1.0)
             for top, factor in itertools.product(tops, factors):
                 found.append(Feature(top / (1 + (x[i] / K) ** n), (K,), (factor * size,), price=1.0 + 0.5 * (n > 2)))
     return found
@@ -178,9 +178,9 @@ def exponential(states: np.ndarray) -> list[Feature]:
     for i in range(states.shape[1]):
         v, column = state(i), states[:, i]
         spread = max(float(np.ptp(column)), 1e-12)
-        for factor in (-0.3, -1.0, 0.3):
+        for factor in (-0.15, -0.4, -1.0, 0.4):
             found.append(Feature(sympy.exp(v / K), (K,), (factor * spread,), price=1.0))
-        for share, factor in itertools.product((0.0, 0.5, 1.0), (0.1, 0.3, 1.0)):
+        for share, factor in itertools.product((0.0, 0.25, 0.5, 0.75, 1.0), (0.1, 0.2, 0.4, 0.8)):
             middle = float(column.min() + share * spread)
             found.append(Feature(1 / (1 + sympy.exp((v - A) / K)), (A, K), (middle, factor * spread), price=1.0))
         found.append(Feature(v * sympy.Abs(v), price=1.0))

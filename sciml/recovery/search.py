@@ -65,7 +65,16 @@ class Search:
         self.prices = np.log(total) * (1 + inner + features.prices)
         self.shooting = Shooting(recording, features)
         self.known: dict[bytes, tuple[Batch, float]] = {}
-        self.allowed = np.ones(len(features), bool)
+        self.allowed = self._thinned()
+
+    def _thinned(self) -> np.ndarray:
+        """Features that steps may add: of those that differ in start values alone every third, the fit finds the rest."""
+        seen: dict[object, int] = {}
+        allowed = np.ones(len(self.features), bool)
+        for j, f in enumerate(self.features.features):
+            seen[f.expression] = seen.get(f.expression, -1) + 1
+            allowed[j] = seen[f.expression] % 3 == (1 if f.constants else 0)
+        return allowed
 
     # -- proposals --------------------------------------------------------------------------------------------------------
 
@@ -90,7 +99,7 @@ class Search:
 
     def _families(self, system: WeakSystem) -> list[Subset]:
         """For each number of plain terms the best features beyond, each at its best start values."""
-        plain = [j for j in self.base if _degree(self.features.features[j].expression) <= PLAIN][:20]
+        plain = [j for j in self.base if degree(self.features.features[j].expression) <= PLAIN][:20]
         extras = np.setdiff1d(np.arange(len(self.features)), self.base)
         kinds: dict[tuple, Subset] = {}
         for one in subsets_with_one(system.G, system.y, np.array(plain, int), extras, PLAIN):
@@ -100,9 +109,35 @@ class Search:
                 kinds[kind] = one
         chosen = []
         for size in range(1, PLAIN + 2):
-            same = [one for (_, terms), one in kinds.items() if terms == size]
+            same = sorted([one for (_, terms), one in kinds.items() if terms == size], key=lambda one: self._weak_bic(one, 1.0))
+            same = [self._polished(system, one) for one in same[: 4 * FAMILIES]]
             chosen += sorted(same, key=lambda one: self._weak_bic(one, 1.0))[:FAMILIES]
         return chosen
+
+    def _polished(self, system: WeakSystem, one: Subset) -> Subset:
+        """The constants inside a subset's one feature beyond the plain ones, by Gauss-Newton in the weak form."""
+        extra = next(j for j in one.columns if j not in self.base)
+        alone, where = self.features.subset([extra])
+        if not len(where):
+            return one
+        k, plain = alone.starts.copy(), system.G[:, [j for j in one.columns if j != extra]]
+        best = one
+        with np.errstate(all="ignore"):
+            for _ in range(8):
+                both = system.rows(lambda x, u, k=k: np.concatenate(alone.with_slopes(x, u, k)[::2], -1))
+                if not np.isfinite(both).all():
+                    break
+                A = np.concatenate([plain, both[:, :1]], 1)
+                xi = np.linalg.lstsq(A, system.y, rcond=None)[0]
+                residual = system.y - A @ xi
+                rss = float(residual @ residual)
+                if rss < best.rss:
+                    order = np.argsort([*(j for j in one.columns if j != extra), extra])
+                    constants = tuple((int(i), float(v)) for i, v in zip(where, k, strict=True))
+                    best = replace(one, values=xi[order], rss=rss, constants=constants)
+                step = np.linalg.lstsq(np.concatenate([A, xi[-1] * both[:, 1:]], 1), residual, rcond=None)[0][A.shape[1] :]
+                k = k + np.clip(step, -0.5 * np.abs(k), 0.5 * np.abs(k))
+        return best
 
     def _component(self, d: int, system: WeakSystem, plain: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         """The best few equations of component d while the others are given by their smoothed data: (coefficients, constants).
@@ -112,7 +147,7 @@ class Search:
         alone = Search(*decoupled(self.recording, self.features, d), self.base, self.most)
         batch = Batch.join(
             [
-                alone._starts([{0: one} for one in alone._subsets(system)]),
+                alone._starts([{0: one} for one in alone._subsets(system.decoupled(d))]),
                 alone.shooting.start(plain[None, None], plain[None, None] != 0),
             ]
         )
@@ -145,14 +180,17 @@ class Search:
 
     def _starts(self, systems: Sequence[dict[int, Subset]]) -> Batch:
         """A batch of distinct systems of subsets."""
-        chosen: dict[bytes, np.ndarray] = {}
+        chosen: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
         for system in systems:
             C = np.zeros((self.recording.dimension, len(self.features)))
+            constants = self.features.starts.copy()
             for d, one in system.items():
                 C[d, list(one.columns)] = one.values
-            chosen.setdefault((C != 0).tobytes(), C)
-        C = np.stack(list(chosen.values()))
-        return self.shooting.start(C, C != 0)
+                for i, value in one.constants:
+                    constants[i] = value
+            chosen.setdefault((C != 0).tobytes(), (C, constants))
+        C = np.stack([C for C, _ in chosen.values()])
+        return self.shooting.start(C, C != 0, np.stack([constants for _, constants in chosen.values()]))
 
     def _weak_bic(self, one: Subset, price: float) -> float:
         terms = price * sum(self.prices[list(one.columns)])
@@ -160,24 +198,28 @@ class Search:
 
     # -- search -----------------------------------------------------------------------------------------------------------
 
-    def run(self, extra: Batch | None = None) -> Found:
+    def run(self, extra: Batch | None = None, sparse: bool = True) -> Found:
         """Search polynomials, then the whole library for the components that they do not settle; the best, fitted to the end.
 
-        extra : further candidates from elsewhere.
+        extra : further candidates from elsewhere.   sparse : False leaves the proposals to them.
         """
         systems = self.systems()
-        batch = self._plain_proposals(systems)
-        if extra is not None:
-            batch = Batch.join([batch, extra])
+        if extra is None or sparse:
+            batch = self._plain_proposals(systems)
+            batch = batch if extra is None else Batch.join([batch, extra])
+        else:
+            batch = extra
         self.shooting = self._fine_enough(batch)
         self._fit(batch, FULL)
         self._refine_steps()
-        self.allowed = np.isin(np.arange(len(self.features)), self.base)
+        self.allowed &= np.isin(np.arange(len(self.features)), self.base)
         self._explore(ROUNDS if len(self.base) == len(self.features) else ROUNDS_PLAIN)
         best = self.known[self._ranking()[0]][0]
-        open_ones = [] if self.allowed.all() else [d for d, settled in enumerate(self._settled(best)) if not settled]
+        open_ones = (
+            [] if len(self.base) == len(self.features) else [d for d, settled in enumerate(self._settled(best)) if not settled]
+        )
         if open_ones:
-            self.allowed[:] = True
+            self.allowed = self._thinned()
             parts = [
                 self._component(d, system, best.C[0, d]) if d in open_ones else [(best.C[0, d], best.constants[0])]
                 for d, system in enumerate(systems)
@@ -206,10 +248,11 @@ class Search:
         perfect = misfit < 3 * FLOOR * self.recording.size
         adequate = misfit**2 < ADEQUATE * self.recording.sigma**2
         degrees = np.array(
-            [_degree(self.features.features[j].expression) if j in self.base else 9 for j in range(len(self.features))]
+            [degree(self.features.features[j].expression) if j in self.base else 9 for j in range(len(self.features))]
         )
         low = np.array([degrees[support].max(initial=0) <= 2 for support in one.support[0]])
-        return list(perfect | (adequate & low))
+        few = one.support[0].sum(axis=1) <= 4
+        return list((perfect & few) | (adequate & low))
 
     def _misfit(self, batch: Batch) -> np.ndarray:
         """Root mean square residual in the units of each component, weighted as the noise is: (candidate, component)."""
@@ -297,7 +340,7 @@ class Search:
             free = self.shooting.free(one)
             X, S = self.shooting.flow(one, free)
             H, _ = self.shooting.normal_equations(X, S, one.states, STRICT)
-        inverse = _inverse(H[0])
+        inverse = inverse(H[0])
         count = int(one.support.sum())
         skip = one.states[0].size
         variance = np.diag(inverse)[skip : skip + count] * self._variance(one)
@@ -311,7 +354,7 @@ class Search:
         """Fall of n log(rss) that each further term promises, to first order: (component, feature); 0 for those present."""
         D, n = one.support.shape[1:]
         free = self.shooting.free(one)
-        rows, columns = np.nonzero(~one.support[0])
+        rows, columns = np.nonzero(~one.support[0] & self.allowed)
         grown = Free(
             np.concatenate([free.value[0], columns])[None],
             np.concatenate([free.row[0], rows])[None],
@@ -363,11 +406,11 @@ def decoupled(recording: Recording, features: Features, d: int) -> tuple[Recordi
     return alone, Features(moved, 1, len(others) + features.controls)
 
 
-def _degree(e) -> int:
-    return sympy.Poly(e, *e.free_symbols).total_degree() if e.free_symbols else 0
+def degree(e) -> int:
+    return sympy.Poly(e, *e.free_symbols).totaldegree() if e.free_symbols else 0
 
 
-def _inverse(H: np.ndarray) -> np.ndarray:
+def inverse(H: np.ndarray) -> np.ndarray:
     size = np.where(np.diag(H) > 0, np.sqrt(np.maximum(np.diag(H), 0)), 1.0)
     scaled = np.nan_to_num(H / size[:, None] / size)
     scaled[np.diag_indices_from(scaled)] = 1.0 + 1e-13

@@ -10,6 +10,7 @@ of order four, some steps in each interval.
 Bock, Recent advances in parameter identification techniques for ordinary differential equations, 1983.
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -106,6 +107,12 @@ class Shooting:
     def finer(self, substeps: int) -> "Shooting":
         new = Shooting(self.recording, self.features, substeps)
         new._compiled = self._compiled
+        return new
+
+    def on(self, y: np.ndarray) -> "Shooting":
+        """The same windows with other data, for each candidate its own: (candidate, window, point, component)."""
+        new = copy.copy(self)
+        new.y = y
         return new
 
     def start(self, C: np.ndarray, support: np.ndarray, constants: np.ndarray | None = None) -> Batch:

@@ -20,12 +20,14 @@ MOST_TERMS = 10
 
 @dataclass(frozen=True)
 class Subset:
-    """columns : chosen, increasing.   values : their coefficients.   rss : squared residual.   rows : of the system."""
+    """columns : chosen, increasing.   values : their coefficients.   rss : squared residual.   rows : of the system.
+    constants : values of constants inside terms that differ from their start values, by index."""
 
     columns: tuple[int, ...]
     values: np.ndarray
     rss: float
     rows: int
+    constants: tuple[tuple[int, float], ...] = ()
 
     def bic(self, per_term: float | None = None, floor: float = 0.0) -> float:
         """rows log(rss / rows) + terms log(rows), or another price of a term. floor : variance below which no fit is better."""

@@ -118,10 +118,23 @@ def half_widths(one: Trajectory) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class WeakSystem:
-    """Whitened rows of all trajectories for one component: y = G xi + unit noise.   G : (row, term).   y : (row,)."""
+    """Whitened rows of all trajectories for one component: y = G xi + unit noise.   G : (row, term).   y : (row,).
+
+    blocks : of each trajectory the map from values at its fine times to rows, the states there, and the controls.
+    """
 
     G: np.ndarray
     y: np.ndarray
+    blocks: tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]
+
+    def decoupled(self, d: int) -> "WeakSystem":
+        """The same with component d as the only state, the others as controls before the controls."""
+        moved = [(project, x[:, [d]], np.concatenate([np.delete(x, d, axis=1), u], 1)) for project, x, u in self.blocks]
+        return WeakSystem(self.G, self.y, tuple(moved))
+
+    def rows(self, function: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+        """Rows of further terms. function : (states, controls) -> (time, term).   Returns (row, term)."""
+        return np.concatenate([project @ function(x, u) for project, x, u in self.blocks])
 
 
 def weak_systems(
@@ -131,12 +144,12 @@ def weak_systems(
 
     library : (states (time, component), controls (time, control)) -> (time, term).
     """
-    blocks: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(trajectories[0].x.shape[1])]
+    blocks: list[list[tuple]] = [[] for _ in range(trajectories[0].x.shape[1])]
     for one in trajectories:
         form = WeakForm(one.t, half_widths(one))
         states = interpolant(one.t, one.smooth)(form.fine)
         controls = interpolant(one.t, one.u)(form.fine) if one.u.shape[1] else np.empty((len(form.fine), 0))
-        G, b = form.right @ library(states, controls), (form.left if one.smooth is one.x else form.plain) @ one.x
+        values, b = library(states, controls), (form.left if one.smooth is one.x else form.plain) @ one.x
         known: list[tuple[np.ndarray, np.ndarray]] = []
         for d, block in enumerate(blocks):
             size = np.sqrt(np.mean(one.scale[:, d] ** 2))
@@ -145,8 +158,13 @@ def weak_systems(
             if white is None:
                 white = form.whitening(shape)
                 known.append((shape, white))
-            block.append((white @ G / size, white @ b[:, d] / size))
-    return [WeakSystem(*(np.concatenate(part) for part in zip(*block, strict=True))) for block in blocks]
+            project = white @ form.right / size
+            block.append((project @ values, white @ b[:, d] / size, (project, states, controls)))
+    found = []
+    for block in blocks:
+        G, y, kept = zip(*block, strict=True)
+        found.append(WeakSystem(np.concatenate(G), np.concatenate(y), kept))
+    return found
 
 
 def weak_fit(t: np.ndarray, x: np.ndarray, theta: Callable[[np.ndarray], np.ndarray], half_width: float) -> np.ndarray:
