@@ -25,8 +25,10 @@ DEGREES = {1: 5, 2: 3, 3: 3}
 
 @dataclass(frozen=True)
 class Candidate:
-    """One of the systems that were kept.   system : its equations.   bic : less is better.   r2 : of the trajectories through the
-    given data from fitted starts.   terms : their number."""
+    """One of the systems that were kept.
+
+    system : its equations.   bic : less is better.   r2 : of the fitted trajectories and the data.   terms : their number.
+    """
 
     system: System
     bic: float
@@ -42,9 +44,9 @@ class Recovery:
 
     Parameters
     ----------
-    library : "auto", or names of term families: "poly:3" (any degree), "trig", "rational", "exp". "auto" has polynomials of degree 5, 3,
-        3, 2 for one, two, three, more components, and the other families; these are tried where polynomials leave something to
-        explain.
+    library : "auto", or names of term families: "poly:3" (any degree), "trig", "rational", "exp". "auto" has polynomials of
+        degree 5, 3, 3, 2 for one, two, three, more components, and the other families; these are tried where polynomials leave
+        something to explain.
     proposals : "sparse" for weak regression, and objects with `propose(t, x, n)`, see `sciml.recovery.proposals`.
     n_boot : bootstrap samples for intervals and inclusion probabilities; 0 for none.
     names, inputs : of states and controls; x0, x1, ... and u0, u1, ... if None.

@@ -93,6 +93,8 @@ class Features:
 
     def __call__(self, x: np.ndarray, u: np.ndarray | None = None, constants: np.ndarray | None = None) -> np.ndarray:
         """Values. x : (..., component).   u : (..., control).   constants : (..., constant), the start values if None."""
+        if not self.features:
+            return np.empty((*x.shape[:-1], 0))
         values = self._values(*self._arguments(x, u, constants))
         return np.stack([np.broadcast_to(v, x.shape[:-1]) for v in values], -1)
 

@@ -340,10 +340,10 @@ class Search:
             free = self.shooting.free(one)
             X, S = self.shooting.flow(one, free)
             H, _ = self.shooting.normal_equations(X, S, one.states, STRICT)
-        inverse = inverse(H[0])
+        covariance = inverse(H[0])
         count = int(one.support.sum())
         skip = one.states[0].size
-        variance = np.diag(inverse)[skip : skip + count] * self._variance(one)
+        variance = np.diag(covariance)[skip : skip + count] * self._variance(one)
         values = one.C[0][one.support[0]]
         return values**2 / np.maximum(variance, 1e-300), bool(np.isfinite(variance).all())
 
@@ -407,7 +407,7 @@ def decoupled(recording: Recording, features: Features, d: int) -> tuple[Recordi
 
 
 def degree(e) -> int:
-    return sympy.Poly(e, *e.free_symbols).totaldegree() if e.free_symbols else 0
+    return sympy.Poly(e, *e.free_symbols).total_degree() if e.free_symbols else 0
 
 
 def inverse(H: np.ndarray) -> np.ndarray:

@@ -17,8 +17,8 @@ from sciml.recovery.sparse import best_subsets
 from sciml.recovery.weak import WeakSystem
 
 SINGULAR = 1e-6
-"""Smallest singular value of the terms on the data, relative to the largest, below which they count as dependent; on noisy data a
-fifth of the relative noise, if that is more."""
+"""Smallest singular value of the terms on the data, relative to the largest, below which they count as dependent; on noisy data
+a fifth of the relative noise, if that is more."""
 CLOSE = 4.0
 """Difference of BIC below which two structures are not told apart."""
 BLOCK = 12
@@ -160,8 +160,8 @@ def flags(
     related = dependences(recording, features, base)
     if related:
         said.append(
-            f"not identifiable: on these data {related} are linearly dependent (a conserved quantity, or too little variety), so "
-            "that products of this relation with any term may be added to the equations; record another trajectory"
+            f"not identifiable: on these data {related} are linearly dependent (a conserved quantity, or too little variety): "
+            "products of this relation with any term may be added to the equations; record another trajectory"
         )
     scale = np.sqrt(np.maximum(np.diag(covariance), 1e-300))
     eigenvalues = np.linalg.eigvalsh(np.nan_to_num(covariance / scale / scale[:, None])) if len(scale) else np.ones(1)
