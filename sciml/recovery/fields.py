@@ -35,6 +35,8 @@ PRICE = 5.0
 """Of a term in multiples of log(rows): rows know the noise on their left side alone."""
 NEGLIGIBLE = 2e-3
 """A term that explains less than this part of the left side's size is left out."""
+PARSIMONY = 1.2
+"""A smaller equation is preferred if it leaves no more than so many times the residual."""
 UNEXPLAINED = 0.5
 """u_tt is taken where u_t leaves more than this share unexplained, and u_tt less than half of that."""
 
@@ -276,10 +278,11 @@ def _rows(
 
 
 def _selected(G: np.ndarray, y: np.ndarray) -> Subset:
-    """The subset of least BIC without negligible terms."""
+    """The smallest subset that leaves hardly more than that of least BIC, without negligible terms."""
     subsets = best_subsets(G, y, MOST_TERMS, keep=2)
     norms, total = np.linalg.norm(G, axis=0), np.linalg.norm(y)
     floor = (NEGLIGIBLE * total) ** 2 / len(y) / 100
-    price = PRICE * np.log(len(y))
     kept = [one for one in subsets if np.all(np.abs(one.values) * norms[list(one.columns)] > NEGLIGIBLE * total)]
-    return min(kept or subsets[:1], key=lambda one: one.bic(price, floor))
+    best = min(kept or subsets[:1], key=lambda one: one.bic(PRICE * np.log(len(y)), floor))
+    near = [one for one in kept if one.rss + floor * len(y) <= PARSIMONY**2 * (best.rss + floor * len(y))]
+    return min(near or [best], key=lambda one: (len(one.columns), one.rss))
