@@ -46,7 +46,7 @@ def stlsq(G: np.ndarray, y: np.ndarray, threshold: float, ridge: float = 0.0, ro
     xi = np.zeros(G.shape[1])
     for _ in range(rounds):
         if not keep.any():
-            return xi
+            break
         A = G[:, keep] / norms[keep]
         if ridge:
             A, b = np.concatenate([A, np.sqrt(ridge) * np.eye(A.shape[1])]), np.concatenate([y, np.zeros(A.shape[1])])
