@@ -2,6 +2,9 @@
 
     BIC = sum over components of n log(rss_d / n) + sum over terms of price(term),   rss from trajectories through all data
 
+A term's price is log(n) for each of its constants, more for unusual ones, and 2 log(number of polynomial terms), since the best
+of many has been chosen (Chen, Chen, Extended Bayesian information criteria, Biometrika 95, 2008).
+
 Proposals for each component are its best subsets in the weak form, for several prices of a term; all are fitted by shooting
 (`Shooting`). Around the best ones, terms are then dropped (least significant first), added (by the gain that the sensitivities
 of the fit promise for every term of the library) and exchanged, until nothing is better. Polynomials come first. A component
@@ -38,7 +41,7 @@ FAMILIES = 4
 """Features beyond polynomials that are tried beside each number of polynomial terms."""
 PLAIN = 3
 """Polynomial terms beside such a feature, and their degree."""
-QUICK = ((MIDDLE, 3), (STRICT, 4))
+QUICK = ((MIDDLE, 2), (STRICT, 4))
 FULL = ((LOOSE, 6), (MIDDLE, 5), (STRICT, 5))
 LAST = ((STRICT, 15),)
 
@@ -62,7 +65,7 @@ class Search:
         self.recording, self.features, self.base, self.most = recording, features, np.asarray(base, int), most
         total = sum(len(one.t) for one in recording.trajectories)
         inner = np.bincount(features.owners, minlength=len(features)) if len(features.owners) else np.zeros(len(features))
-        self.prices = np.log(total) * (1 + inner + features.prices)
+        self.prices = np.log(total) * (1 + inner + features.prices) + 2 * np.log(len(self.base))
         self.shooting = Shooting(recording, features)
         self.known: dict[bytes, tuple[Batch, float]] = {}
         self.allowed = self._thinned()
@@ -251,7 +254,7 @@ class Search:
             [degree(self.features.features[j].expression) if j in self.base else 9 for j in range(len(self.features))]
         )
         low = np.array([degrees[support].max(initial=0) <= 2 for support in one.support[0]])
-        few = one.support[0].sum(axis=1) <= 4
+        few = (one.support[0].sum(axis=1) <= 4) & np.array([degrees[support].max(initial=0) <= 3 for support in one.support[0]])
         return list((perfect & few) | (adequate & low))
 
     def _misfit(self, batch: Batch) -> np.ndarray:
@@ -315,15 +318,15 @@ class Search:
         order = [tuple(active[k]) for k in np.argsort(weak)] if covariance_ok else [tuple(a) for a in active]
         adds = [tuple(a) for a in np.argwhere((gains > 0) & self.allowed)]
         adds.sort(key=lambda a: -(gains[a] - self.prices[a[1]]))
-        adds = adds[:5]
-        found = [self._changed(parent, [d], []) for d in order[:4] if len(order) > 1]
+        adds = adds[:4]
+        found = [self._changed(parent, [d], []) for d in order[:3] if len(order) > 1]
         for count in (2, 3):
             found += [self._changed(parent, order[:count], [])] if len(order) > count else []
         insignificant = [tuple(active[k]) for k in range(len(active)) if weak[k] < 4.0]
         if 3 < len(insignificant) < len(active):
             found.append(self._changed(parent, insignificant, []))
         found += [self._changed(parent, [], [a]) for a in adds]
-        found += [self._changed(parent, [d], [a]) for d in order[:2] for a in adds[:3]]
+        found += [self._changed(parent, [d], [a]) for d in order[:2] for a in adds[:2]]
         return found
 
     def _changed(self, parent: Batch, drop: list, add: list) -> Batch:

@@ -259,29 +259,44 @@ class Shooting:
         return batch
 
     def _descend(self, batch: Batch, tau: float, steps: int) -> Batch:
+        """At one tau. Candidates that have arrived are taken out of the batch as soon as a third has."""
+        done: list[tuple[np.ndarray, Batch]] = []
+        places = np.arange(len(batch))
         free = self.free(batch)
         with np.errstate(all="ignore"):
             X, S = self.flow(batch, free)
-            objective = self.residuals(X, batch.states, tau)[2]
+            batch = replace(batch, objective=self.residuals(X, batch.states, tau)[2])
             damping = np.full(len(batch), FIRST_DAMPING)
-            going = np.isfinite(objective)
+            going = np.isfinite(batch.objective)
             for _ in range(steps):
-                if not going.any():
-                    break
+                if np.sum(going) <= 2 / 3 * len(batch) and self.y.ndim == 3:
+                    done.append((places[~going], batch.pick(np.flatnonzero(~going))))
+                    places, batch, damping, X, S = (
+                        places[going],
+                        batch.pick(np.flatnonzero(going)),
+                        damping[going],
+                        X[going],
+                        S[going],
+                    )
+                    going = going[going]
+                    if not len(batch):
+                        break
+                    free = self.free(batch)
+                    S = S[..., : batch.states.shape[2] + free.used.shape[1]]  # padding goes with those that needed it
                 H, g = self.normal_equations(X, S, batch.states, tau)
-                step = solve_scaled(H, g, damping)
-                trial = self._stepped(batch, free, step)
+                trial = self._stepped(batch, free, solve_scaled(H, g, damping))
                 X_new, S_new = self.flow(trial, free)
-                new = self.residuals(X_new, trial.states, tau)[2]
-                better = going & (new < objective)
-                gain = np.where(better, (objective - new) / np.maximum(objective, 1e-300), 0.0)
+                trial = replace(trial, objective=self.residuals(X_new, trial.states, tau)[2])
+                better = going & (trial.objective < batch.objective)
+                gain = np.where(better, (batch.objective - trial.objective) / np.maximum(batch.objective, 1e-300), 0.0)
                 batch = _merged(batch, trial, better)
                 pick = better[:, None, None, None]
                 X, S = np.where(pick, X_new, X), np.where(pick[..., None], S_new, S)
-                objective = np.where(better, new, objective)
                 damping = np.where(better, damping / 10, damping * 10)
                 going &= (damping < LAST_DAMPING) & ~(better & (gain < 1e-4))
-        return replace(batch, objective=objective)
+        done.append((places, batch))
+        order = np.argsort(np.concatenate([k for k, _ in done]))
+        return Batch.join([part for _, part in done]).pick(order)
 
     def _stepped(self, batch: Batch, free: Free, step: np.ndarray) -> Batch:
         B, W, D = batch.states.shape
