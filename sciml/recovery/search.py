@@ -15,6 +15,7 @@ the best equations of all components are fitted and searched together. The data 
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import sympy
@@ -85,20 +86,30 @@ class Search:
         return weak_systems(self.recording.trajectories, lambda x, u: _finite(self.features, x, u))
 
     def _subsets(self, system: WeakSystem) -> list[Subset]:
-        """Of one component: best subsets of the plain part for several prices of a term and of every size, the same of the
-        whole library, and features beyond the plain part beside a few plain terms."""
-        plain = [self._of_base(one) for one in best_subsets(system.G[:, self.base], system.y, self.most, keep=2)]
+        """Of one component: best subsets of low polynomials, of all, of low ones and terms without inner constants, of the
+        whole library, and features beyond polynomials beside a few of these."""
+        plain = self._best(system, self.low, 4, 4) + self._best(system, self.base, self.most, 2)
         if len(self.base) == len(self.features):
             return plain
-        return plain + best_subsets(system.G, system.y, min(self.most, 5), keep=2) + self._families(system)
+        tame = [j for j in range(len(self.features)) if j not in self.base and not self.features.features[j].constants]
+        linear = [j for j in self.base if degree(self.features.features[j].expression) <= 1]
+        other = self._best(system, np.array([*linear, *tame]), 3, 4) + self._best(system, np.arange(len(self.features)), 5, 1)
+        return plain + other + self._families(system)
 
-    def _of_base(self, one: Subset) -> Subset:
-        return replace(one, columns=tuple(int(self.base[k]) for k in one.columns))
+    @cached_property
+    def low(self) -> np.ndarray:
+        """Plain features of degree two at most."""
+        return np.array([j for j in self.base if degree(self.features.features[j].expression) <= 2], int)
 
-    def _by_price(self, system: WeakSystem) -> list[Subset]:
-        """The best plain subset for each price of a term, in multiples of log(rows)."""
-        found = best_subsets(system.G[:, self.base], system.y, self.most, keep=1)
-        return [self._of_base(min(found, key=lambda one, m=m: one.bic(m * np.log(one.rows)))) for m in PRICES]
+    def _best(self, system: WeakSystem, columns: np.ndarray, most: int, keep: int) -> list[Subset]:
+        """Best subsets among some columns."""
+        found = best_subsets(system.G[:, columns], system.y, min(self.most, most), keep=keep)
+        return [replace(one, columns=tuple(int(columns[k]) for k in one.columns)) for one in found]
+
+    def _by_price(self, system: WeakSystem, columns: np.ndarray) -> list[Subset]:
+        """The best subset of some columns for each price of a term, in multiples of log(rows)."""
+        found = self._best(system, columns, self.most, 1)
+        return [min(found, key=lambda one, m=m: one.bic(m * np.log(one.rows))) for m in PRICES]
 
     def _families(self, system: WeakSystem) -> list[Subset]:
         """For each number of plain terms the best features beyond, each at its best start values."""
@@ -162,11 +173,12 @@ class Search:
 
     def _plain_proposals(self, systems: Sequence[WeakSystem]) -> Batch:
         """Systems of polynomials, for several prices of a term; of one component also the best of every size."""
-        by_price = [self._by_price(system) for system in systems]
-        chosen = [{d: one[k] for d, one in enumerate(by_price)} for k in range(len(PRICES))]
+        chosen = []
+        for columns in (self.base, self.low):
+            by_price = [self._by_price(system, columns) for system in systems]
+            chosen += [{d: one[k] for d, one in enumerate(by_price)} for k in range(len(PRICES))]
         if len(systems) == 1:
-            plain = best_subsets(systems[0].G[:, self.base], systems[0].y, self.most, keep=2)
-            chosen += [{0: self._of_base(one)} for one in plain]
+            chosen += [{0: one} for one in self._best(systems[0], self.base, self.most, 2)]
         return self._starts(chosen)
 
     def _combined(self, parts: Sequence[list[tuple[np.ndarray, np.ndarray]]]) -> Batch:
