@@ -49,8 +49,9 @@ def truth(number: int) -> np.ndarray:
 def exact(number: int) -> list[sympy.Expr]:
     """Right-hand sides with the constants put in."""
     _, _, sides, constants, _ = ROWS[number - 1]
-    values = {f"c{i}": sympy.Float(value, 17) for i, value in enumerate(constants)}
-    return [sympy.sympify(side.replace("^", "**")).subs(values) for side in sides.split(";")]
+    values = {sympy.Symbol(f"c{i}"): sympy.Float(value, 17) for i, value in enumerate(constants)}
+    found: list[Any] = [sympy.sympify(side.replace("^", "**")) for side in sides.split(";")]
+    return [side.xreplace(values) for side in found]
 
 
 def monomials(sides: list[sympy.Expr], dimension: int) -> dict[tuple, float] | None:

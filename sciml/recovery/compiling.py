@@ -8,6 +8,7 @@ import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import sympy
@@ -39,7 +40,8 @@ def code(expression: sympy.Expr) -> Code:
     symbols = sorted(expression.free_symbols, key=str)
     slopes = [_derivative(expression, symbol) for symbol in symbols]
     parts, (value, *rest) = sympy.cse([expression, *slopes], symbols=sympy.numbered_symbols("tmp"))
-    write = _Printer({"fully_qualified_modules": False}).doprint
+    printer = _Printer({"fully_qualified_modules": False})
+    write = lambda e: str(printer.doprint(e))  # noqa: E731
     return Code(
         tuple((str(name), write(part)) for name, part in parts),
         write(value),
@@ -47,7 +49,7 @@ def code(expression: sympy.Expr) -> Code:
     )
 
 
-def _derivative(e: sympy.Expr, symbol: sympy.Basic) -> sympy.Expr:
+def _derivative(e: sympy.Expr, symbol: sympy.Basic) -> Any:
     slope = sympy.diff(e, symbol)
     return slope.replace(sympy.DiracDelta, lambda *_: sympy.Integer(0)) if slope.has(sympy.DiracDelta) else slope
 

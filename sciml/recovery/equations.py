@@ -60,9 +60,9 @@ class System:
             for j in np.flatnonzero(row):
                 f = self.features.features[j]
                 inner = self.constants[self.features.owners == j] if f.constants else []
-                term = f.expression.subs(dict(zip(f.constants, map(number, inner), strict=True)))
+                term = f.expression.xreplace(dict(zip(f.constants, map(number, inner), strict=True)))
                 total += number(row[j]) * term
-            found.append(total.subs(renamed, simultaneous=True))
+            found.append(total.xreplace(renamed))
         return found
 
     def latex(self, precision: int = 4) -> str:
@@ -80,14 +80,14 @@ class System:
         lines = ["import numpy as np", "from numpy import *  # noqa: F403", "", ""]
         lines += [f"def rates(t, x{', u' if self.inputs else ''}):", f"    {', '.join(self.names)}{','} = x"]
         lines += [f"    {', '.join(self.inputs)}{','} = u"] if self.inputs else []
-        sides = ", ".join(printer.doprint(e) for e in self.equations())
+        sides = ", ".join(str(printer.doprint(e)) for e in self.equations())
         return "\n".join([*lines, f"    return np.array([{sides}])", ""])
 
     @cached_property
     def _bound(self) -> np.ndarray | None:
         return None if self.reach is None else BOUND * np.maximum(self.reach, 1e-300)
 
-    def simulate(self, x0: Sequence[float], t: np.ndarray, u: np.ndarray | None = None) -> np.ndarray:
+    def simulate(self, x0: Sequence[float] | np.ndarray, t: np.ndarray, u: np.ndarray | None = None) -> np.ndarray:
         """States at times t from x0 at t[0], (time, component).
 
         u : (time, control) at the same times, for equations with controls.
@@ -107,7 +107,7 @@ class System:
             )
         return found
 
-    def simulated(self, x0: Sequence[float], t: np.ndarray, u: np.ndarray | None = None) -> np.ndarray:
+    def simulated(self, x0: Sequence[float] | np.ndarray, t: np.ndarray, u: np.ndarray | None = None) -> np.ndarray:
         """As `simulate`, with NaN from where it failed."""
         x0, t = np.asarray(x0, np.float64), np.asarray(t, np.float64)
         if x0.shape != (len(self.names),) or t.ndim != 1 or len(t) < 1 or (self.inputs and u is None):

@@ -157,7 +157,7 @@ class Recovery:
         """Time derivatives at states x (..., component)."""
         return self._fitted().rates(np.asarray(x, np.float64), None if u is None else np.asarray(u, np.float64))
 
-    def simulate(self, x0: Sequence[float], t: np.ndarray, u: np.ndarray | None = None) -> np.ndarray:
+    def simulate(self, x0: Sequence[float] | np.ndarray, t: np.ndarray, u: np.ndarray | None = None) -> np.ndarray:
         """States (time, component) from x0 at t[0]; see `System.simulate` for errors."""
         return self._fitted().simulate(x0, t, u)
 
@@ -194,7 +194,9 @@ class Recovery:
         renamed = {f"x{i}": name for i, name in enumerate(system.names)} | {
             f"u{i}": name for i, name in enumerate(system.inputs)
         }
-        return str(f.expression.subs({s: renamed[str(s)] for s in f.expression.free_symbols if str(s) in renamed}))
+        return str(
+            f.expression.xreplace({s: sympy.Symbol(renamed[str(s)]) for s in f.expression.free_symbols if str(s) in renamed})
+        )
 
     def __repr__(self) -> str:
         if not hasattr(self, "system_"):

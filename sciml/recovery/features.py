@@ -121,7 +121,7 @@ class Features:
         columns += [u[..., i] for i in range(self.controls)] if u is not None else []
         return columns + [constants[..., i] for i in range(len(self.starts))]
 
-    def subset(self, indices: Sequence[int]) -> tuple["Features", np.ndarray]:
+    def subset(self, indices: Sequence[int] | np.ndarray) -> tuple["Features", np.ndarray]:
         """These features alone, and where their constants are among all."""
         chosen = Features([self.features[j] for j in indices], self.dimension, self.controls)
         where = np.concatenate([np.flatnonzero(self.owners == j) for j in indices]) if len(indices) else np.empty(0)

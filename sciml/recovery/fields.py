@@ -281,7 +281,7 @@ def _selected(G: np.ndarray, y: np.ndarray) -> Subset:
     """The smallest subset that leaves hardly more than that of least BIC, without negligible terms."""
     subsets = best_subsets(G, y, MOST_TERMS, keep=2)
     norms, total = np.linalg.norm(G, axis=0), np.linalg.norm(y)
-    floor = (NEGLIGIBLE * total) ** 2 / len(y) / 100
+    floor = float((NEGLIGIBLE * total) ** 2 / len(y) / 100)
     kept = [one for one in subsets if np.all(np.abs(one.values) * norms[list(one.columns)] > NEGLIGIBLE * total)]
     best = min(kept or subsets[:1], key=lambda one: one.bic(PRICE * np.log(len(y)), floor))
     near = [one for one in kept if one.rss + floor * len(y) <= PARSIMONY**2 * (best.rss + floor * len(y))]

@@ -48,7 +48,7 @@ def terms(expression: Any, dimension: int, controls: int = 0) -> list[tuple[floa
         coefficient, rest = term.as_coeff_Mul()
         numbers = sorted((n for n in rest.atoms(sympy.Float) if n != int(n)), key=float)
         symbols = tuple(sympy.Symbol(f"K{i}", real=True) for i in range(len(numbers)))
-        rest = rest.xreplace(dict(zip(numbers, symbols, strict=True)))
+        rest: Any = rest.xreplace(dict(zip(numbers, symbols, strict=True)))
         rest = rest.xreplace({n: sympy.Integer(int(n)) for n in rest.atoms(sympy.Float) if n == int(n)})
         price = 0.0 if rest.is_polynomial() else 1.0
         found.append((float(coefficient), Feature(rest, symbols, tuple(map(float, numbers)), price)))

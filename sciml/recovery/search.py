@@ -40,6 +40,8 @@ FLOOR = 3e-6
 """Misfit below this share of a component's size is taken as none: terms that lower it further are not worth their price."""
 FAMILIES = 4
 """Features beyond polynomials that are tried beside each number of polynomial terms."""
+POLISHED = 32
+"""Of them, so many have their inner constants fitted in the weak form before."""
 PLAIN = 3
 """Polynomial terms beside such a feature, and their degree."""
 QUICK = ((MIDDLE, 2), (STRICT, 4))
@@ -112,21 +114,31 @@ class Search:
         return [min(found, key=lambda one, m=m: one.bic(m * np.log(one.rows))) for m in PRICES]
 
     def _families(self, system: WeakSystem) -> list[Subset]:
-        """For each number of plain terms the best features beyond, each at its best start values."""
+        """For each number of plain terms the best features beyond, inner constants fitted: those that are best at their start
+        values, and all of them beside the lowest terms, since a right one at a wrong constant may look bad."""
         plain = [j for j in self.base if degree(self.features.features[j].expression) <= PLAIN][:20]
         extras = np.setdiff1d(np.arange(len(self.features)), self.base)
+        few = [j for j in plain if degree(self.features.features[j].expression) <= (1 if self.recording.dimension > 1 else 2)]
+        wide = self._kinds(subsets_with_one(system.G, system.y, np.array(plain, int), extras, PLAIN, keep=3))
+        narrow = self._kinds(subsets_with_one(system.G, system.y, np.array(few[:4], int), extras, PLAIN, keep=6))
+        chosen = []
+        for size in range(PLAIN + 1):
+            kinds = {kind: one for kind, one in wide.items() if len(kind[1]) == size}
+            best = sorted(kinds, key=lambda kind: self._weak_bic(kinds[kind], 1.0))[:POLISHED]
+            same = {kind: kinds[kind] for kind in best} | {kind: one for kind, one in narrow.items() if len(kind[1]) == size}
+            fitted = [self._polished(system, one) for one in same.values()]
+            chosen += sorted(fitted, key=lambda one: self._weak_bic(one, 1.0))[:FAMILIES]
+        return chosen
+
+    def _kinds(self, subsets: Sequence[Subset]) -> dict[tuple, Subset]:
+        """The best start value of each (feature beyond the plain ones, plain terms)."""
         kinds: dict[tuple, Subset] = {}
-        for one in subsets_with_one(system.G, system.y, np.array(plain, int), extras, PLAIN):
+        for one in subsets:
             extra = next(j for j in one.columns if j not in self.base)
-            kind = (self.features.features[extra].expression, len(one.columns))
+            kind = (self.features.features[extra].expression, tuple(j for j in one.columns if j != extra))
             if kind not in kinds or one.rss < kinds[kind].rss:
                 kinds[kind] = one
-        chosen = []
-        for size in range(1, PLAIN + 2):
-            same = sorted([one for (_, terms), one in kinds.items() if terms == size], key=lambda one: self._weak_bic(one, 1.0))
-            same = [self._polished(system, one) for one in same[: 4 * FAMILIES]]
-            chosen += sorted(same, key=lambda one: self._weak_bic(one, 1.0))[:FAMILIES]
-        return chosen
+        return kinds
 
     def _polished(self, system: WeakSystem, one: Subset) -> Subset:
         """The constants inside a subset's one feature beyond the plain ones, by Gauss-Newton in the weak form."""
@@ -137,7 +149,7 @@ class Search:
         k, plain = alone.starts.copy(), system.G[:, [j for j in one.columns if j != extra]]
         best = one
         with np.errstate(all="ignore"):
-            for _ in range(8):
+            for _ in range(6):
                 both = system.rows(lambda x, u, k=k: np.concatenate(alone.with_slopes(x, u, k)[::2], -1))
                 if not np.isfinite(both).all():
                     break
@@ -150,6 +162,8 @@ class Search:
                     constants = tuple((int(i), float(v)) for i, v in zip(where, k, strict=True))
                     best = replace(one, values=xi[order], rss=rss, constants=constants)
                 step = np.linalg.lstsq(np.concatenate([A, xi[-1] * both[:, 1:]], 1), residual, rcond=None)[0][A.shape[1] :]
+                if np.all(np.abs(step) < 1e-5 * np.abs(k)):
+                    break
                 k = k + np.clip(step, -0.5 * np.abs(k), 0.5 * np.abs(k))
         return best
 
@@ -158,7 +172,7 @@ class Search:
 
         plain : (feature,) the best polynomial's coefficients so far.
         """
-        alone = Search(*decoupled(self.recording, self.features, d), self.base, self.most)
+        alone = Search(*decoupled(self.recording, self.features, d), list(self.base), self.most)
         batch = Batch.join(
             [
                 alone._starts([{0: one} for one in alone._subsets(system.decoupled(d))]),
@@ -416,7 +430,7 @@ def decoupled(recording: Recording, features: Features, d: int) -> tuple[Recordi
     )
     names = {state(d): state(0)} | {state(i): control(k) for k, i in enumerate(others)}
     names |= {control(i): control(len(others) + i) for i in range(features.controls)}
-    moved = [replace(f, expression=f.expression.subs(names, simultaneous=True)) for f in features.features]
+    moved = [replace(f, expression=f.expression.xreplace(names)) for f in features.features]
     alone = Recording(parts, recording.sigma[[d]], recording.shares[[d]], recording.size[[d]], ())
     return alone, Features(moved, 1, len(others) + features.controls)
 

@@ -144,7 +144,7 @@ class Shooting:
             used[b, : len(one[0])] = True
             for target, values in zip(found, one, strict=True):
                 target[b, : len(values)] = values
-        return Free(*found, used)
+        return Free(found[0], found[1], found[2], used)
 
     def _active(self, batch: Batch, also: np.ndarray | None = None) -> tuple[Features, np.ndarray, np.ndarray]:
         """Compiled features that any candidate uses, their indices, and those of their constants."""
@@ -152,15 +152,15 @@ class Shooting:
         if also is not None:
             chosen = chosen | also
         index = np.flatnonzero(chosen)
-        key = tuple(index)
+        key = tuple(int(j) for j in index)
         if key not in self._compiled:
             self._compiled[key] = self.features.subset(index)
         features, where = self._compiled[key]
         return features, index, where
 
-    def flow(self, batch: Batch, free: Free | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+    def flow(self, batch: Batch, free: Free | None = None) -> tuple[np.ndarray, np.ndarray]:
         """States at all points of the windows, (candidate, window, point, component), and with `free` their derivatives by
-        start states and constants, (candidate, window, point, component, component + constant)."""
+        start states and constants, (candidate, window, point, component, component + constant), else an empty array."""
         also = None
         if free is not None:
             also = np.zeros(len(self.features), bool)
@@ -170,13 +170,11 @@ class Shooting:
         constants = batch.constants[:, None, where]
         D, W = C.shape[1], len(self.starts)
         X = batch.states.copy()
-        gather = factor = None
+        gather, factor, S = np.empty((0, 0), int), np.empty((0, 0, 0)), None
         if free is not None:
             gather, factor = self._sensitivity(free, C, index, where)
             S = np.zeros((len(batch), W, D, D + factor.shape[-1]))
             S[..., range(D), range(D)] = 1.0
-        else:
-            S = None
         slots = np.arange(len(batch))[:, None, None], np.arange(W)[None, :, None]
 
         def rates(X, S, u):
@@ -189,7 +187,7 @@ class Shooting:
             found[..., D:] += values[(*slots, gather[:, None])][:, :, None] * factor[:, None]
             return F @ C.transpose(0, 2, 1), found
 
-        xs, ss = [X], [S]
+        xs, ss = [X], [] if S is None else [S]
         with np.errstate(all="ignore"):
             for i in range(self.h.shape[1]):
                 h = (self.h[:, i] / self.substeps)[:, None]
@@ -197,8 +195,9 @@ class Shooting:
                     u = self.driven[:, i, k]
                     X, S = _runge_kutta(rates, X, S, h, u)
                 xs.append(X)
-                ss.append(S)
-            return np.stack(xs, 2), None if S is None else np.stack(ss, 2)
+                if S is not None:
+                    ss.append(S)
+            return np.stack(xs, 2), np.stack(ss, 2) if ss else np.empty(0)
 
     def _sensitivity(self, free: Free, C: np.ndarray, index: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How derivatives by constants follow from feature values: which value, (candidate, constant), times which factor,

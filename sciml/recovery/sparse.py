@@ -90,8 +90,10 @@ def best_subsets(
     return found
 
 
-def subsets_with_one(G: np.ndarray, y: np.ndarray, base: np.ndarray, extras: np.ndarray, most: int = 3) -> list[Subset]:
-    """For each extra column and each number of base columns up to `most`, the best subset that holds just that extra.
+def subsets_with_one(
+    G: np.ndarray, y: np.ndarray, base: np.ndarray, extras: np.ndarray, most: int = 3, keep: int = 1
+) -> list[Subset]:
+    """For each extra column and each number of base columns up to `most`, the `keep` best subsets that hold just that extra.
 
     base, extras : indices of columns. Exhaustive. Columns with values that are not finite are passed over.
     """
@@ -108,9 +110,10 @@ def subsets_with_one(G: np.ndarray, y: np.ndarray, base: np.ndarray, extras: np.
         inner = np.array(list(itertools.combinations(base, size)), int).reshape(math.comb(len(base), size), size)
         supports = np.concatenate([np.tile(inner, (len(extras), 1)), np.repeat(extras, len(inner))[:, None]], axis=1)
         rss = _residuals(gram, moment, total, supports).reshape(len(extras), len(inner))
-        for k, best in enumerate(np.argmin(rss, axis=1)):
-            row = np.sort(supports[k * len(inner) + best])
-            found.append(_fitted(A, y, tuple(int(j) for j in row), np.arange(G.shape[1]), norms))
+        for k, order in enumerate(np.argsort(rss, axis=1)[:, :keep]):
+            for best in order:
+                row = np.sort(supports[k * len(inner) + best])
+                found.append(_fitted(A, y, tuple(int(j) for j in row), np.arange(G.shape[1]), norms))
     return found
 
 
