@@ -27,7 +27,7 @@ from sciml.recovery import Recovery
 from sciml.recovery.scores import corrupted, r2, thinned
 from solvers.ode import Ode
 
-CONDITIONS = ((0.0, 0.0), (0.05, 0.0), (0.05, 0.5))
+CONDITIONS = ((0.05, 0.0), (0.05, 0.5), (0.0, 0.0))
 TIMES = np.linspace(0.0, 10.0, 512)
 POLYNOMIAL = tuple(
     n
