@@ -51,6 +51,7 @@ class Recovery:
     n_boot : bootstrap samples for intervals and inclusion probabilities; 0 for none.
     names, inputs : of states and controls; x0, x1, ... and u0, u1, ... if None.
     most_terms : of one component in a proposal.
+    search : False fits the proposals as they are, without trying other terms around them: for a structure that is known.
     seed : of the bootstrap.
 
     Attributes
@@ -75,13 +76,14 @@ class Recovery:
         names: Sequence[str] | None = None,
         inputs: Sequence[str] | None = None,
         most_terms: int = 8,
+        search: bool = True,
         seed: int = 0,
     ):
         self.library, self.proposals, self.n_boot = library, proposals, n_boot
-        self.names, self.inputs, self.most_terms, self.seed = names, inputs, most_terms, seed
+        self.names, self.inputs, self.most_terms, self.search, self.seed = names, inputs, most_terms, search, seed
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        keys = ("library", "proposals", "n_boot", "names", "inputs", "most_terms", "seed")
+        keys = ("library", "proposals", "n_boot", "names", "inputs", "most_terms", "search", "seed")
         return {key: getattr(self, key) for key in keys}
 
     def set_params(self, **values: Any) -> "Recovery":
@@ -122,7 +124,7 @@ class Recovery:
         if proposed:
             C, constants = coefficients(proposed, features)
             extra = search.shooting.start(C, C != 0, constants)
-        self._found = search.run(extra, sparse="sparse" in self.proposals)
+        self._found = search.run(extra, "sparse" in self.proposals, self.search)
         reach = np.abs(self.recording_.states()).max(axis=0)
         batch, shooting = self._found.batch, self._found.shooting
         X, _ = shooting.flow(batch)
@@ -133,7 +135,9 @@ class Recovery:
             self.candidates_.append(Candidate(system, float(self._found.bic[b]), fit, system.terms))
         self.system_ = self.candidates_[0].system
         self.posterior_, covariance = uncertainty.constants(self._found)
-        self.flags_ = uncertainty.flags(self.recording_, self._found, covariance, self.posterior_, base)
+        self.flags_ = uncertainty.flags(
+            self.recording_, self._found, covariance, self.posterior_, base, dict(self._symbols(names, inputs))
+        )
         self.inclusion_: dict[str, dict[str, float]] = {name: {} for name in names}
         if self.n_boot:
             self.posterior_ = uncertainty.bootstrapped(self._found, self.posterior_, self.n_boot, self.seed)
@@ -227,6 +231,11 @@ class Recovery:
                 needed="n_boot >= 0, most_terms >= 1",
                 remedy="Change them.",
             )
+
+    @staticmethod
+    def _symbols(names: Sequence[str], inputs: Sequence[str]) -> list[tuple[str, str]]:
+        """Our name of each state and control, and the caller's."""
+        return [*((f"x{i}", name) for i, name in enumerate(names)), *((f"u{i}", name) for i, name in enumerate(inputs))]
 
     def _names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         D, C = self.recording_.dimension, self.recording_.controls

@@ -36,6 +36,8 @@ ADEQUATE = 1.1
 BEAM = 2
 ALTERNATIVES, COMBINATIONS = 4, 10
 """Equations kept of each component, and systems of them that are fitted."""
+FEW, FEW_COMBINATIONS = 150, 80
+"""Points up to which so many systems of small equations are fitted."""
 FLOOR = 3e-6
 """Misfit below this share of a component's size is taken as none: terms that lower it further are not worth their price."""
 FAMILIES = 4
@@ -193,6 +195,12 @@ class Search:
             chosen += [{d: one[k] for d, one in enumerate(by_price)} for k in range(len(PRICES))]
         if len(systems) == 1:
             chosen += [{0: one} for one in self._best(systems[0], self.base, self.most, 2)]
+        else:  # the weak form alone tells little about few points: then many pairs of small equations are fitted
+            small = [sorted(self._best(one, self.low, 3, 4), key=lambda s: self._weak_bic(s, 1.0)) for one in systems]
+            ranks = sorted(itertools.product(*(range(min(len(one), 10)) for one in small[:3])), key=lambda r: (sum(r), max(r)))
+            count = FEW_COMBINATIONS if self.shooting.points <= FEW else COMBINATIONS
+            for rank in ranks[:count]:
+                chosen.append({d: one[rank[d] if d < len(rank) else 0] for d, one in enumerate(small)})
         return self._starts(chosen)
 
     def _combined(self, parts: Sequence[list[tuple[np.ndarray, np.ndarray]]]) -> Batch:
@@ -227,10 +235,11 @@ class Search:
 
     # -- search -----------------------------------------------------------------------------------------------------------
 
-    def run(self, extra: Batch | None = None, sparse: bool = True) -> Found:
+    def run(self, extra: Batch | None = None, sparse: bool = True, explore: bool = True) -> Found:
         """Search polynomials, then the whole library for the components that they do not settle; the best, fitted to the end.
 
         extra : further candidates from elsewhere.   sparse : False leaves the proposals to them.
+        explore : False fits candidates as they are.
         """
         systems = self.systems()
         if extra is None or sparse:
@@ -241,6 +250,8 @@ class Search:
         self.shooting = self._fine_enough(batch)
         self._fit(batch, FULL)
         self._refine_steps()
+        if not explore:
+            return self._finished()
         self.allowed &= np.isin(np.arange(len(self.features)), self.base)
         self._explore(ROUNDS if len(self.base) == len(self.features) else ROUNDS_PLAIN)
         best = self.known[self._ranking()[0]][0]

@@ -3,7 +3,8 @@
 Covariance is Laplace's: the inverse of the Gauss-Newton matrix of all start states and constants, times the residual variance.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -126,7 +127,7 @@ def inclusion(
     return counts
 
 
-def dependences(recording: Recording, features: Features, base: Sequence[int]) -> str | None:
+def dependences(recording: Recording, features: Features, base: Sequence[int], renamed: Mapping[str, str]) -> str | None:
     """Terms of low degree that are linearly dependent on the recording's states: a conserved quantity, or a relation.
 
     Then other right-hand sides fit as well: products of the relation with any term may be added.
@@ -148,16 +149,21 @@ def dependences(recording: Recording, features: Features, base: Sequence[int]) -
         return None
     weights = np.abs(right[-1])
     names = [name for name, w in zip(chosen.names(), weights, strict=True) if w > 0.05 * weights.max()]
-    return ", ".join(names)
+    return ", ".join(re.sub(r"\b[xu]\d+\b", lambda word: renamed[word[0]], name) for name in names)
 
 
 def flags(
-    recording: Recording, found: Found, covariance: np.ndarray, listed: Sequence[Constant], base: Sequence[int]
+    recording: Recording,
+    found: Found,
+    covariance: np.ndarray,
+    listed: Sequence[Constant],
+    base: Sequence[int],
+    renamed: Mapping[str, str],
 ) -> list[str]:
-    """What the data cannot tell, in words; each begins with "not identifiable"."""
+    """What the data cannot tell, in words. renamed : our names of states and controls to the caller's."""
     said = []
     features = found.shooting.features
-    related = dependences(recording, features, base)
+    related = dependences(recording, features, base, renamed)
     if related:
         said.append(
             f"not identifiable: on these data {related} are linearly dependent (a conserved quantity, or too little variety): "
