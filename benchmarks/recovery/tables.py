@@ -27,19 +27,19 @@ INTRODUCTION = """# Equations from data
     model.simulate(x0, times); model.report("fit.html"); print(model.python())
     sciml.recover(t, u, space=x)         # u(t, x) on a grid: its partial differential equation
 
-or `sciml recover data.csv --html fit.html`. All tables below come from files in benchmarks/results (`python -m
-benchmarks.recovery.tables`); each file holds command, commit and machine.
+or `sciml recover data.csv --html fit.html`. All tables below come from files in benchmarks/results
+(`python -m benchmarks.recovery.tables`); each file holds command, commit and machine.
 
-**How.** Candidates for each equation are the best subsets of terms in the weak form, where no derivative of data is taken. Their
-constants and the states at the start of 32 windows are fitted to the data by multiple shooting, many candidates at once, the
-windows' ends being tied together ever more closely, so that the last fit is one trajectory. Around the best, terms are dropped,
-added and exchanged by likelihood. Terms beyond polynomials are tried where polynomials leave something to explain. The criterion
-is BIC with a price for having chosen among many terms. Selection sees the given data alone.
+**How.** Candidates for each equation are the best subsets of terms in the weak form, where no derivative of data is taken.
+Their constants and the states at the start of 32 windows are fitted to the data by multiple shooting, many candidates at once,
+the windows' ends being tied together ever more closely, so that the last fit is one trajectory. Around the best, terms are
+dropped, added and exchanged by likelihood. Terms beyond polynomials are tried where polynomials leave something to explain. The
+criterion is BIC with a price for having chosen among many terms. Selection sees the given data alone.
 
 **What it cannot do.** From a trajectory that settles or repeats itself many equations follow; `flags_` says so where terms are
 linearly dependent on the data or two structures are within 4 of each other in BIC, but an equation without a flag is not
-proven: it is known where the data went. Inner constants of rational and exponential terms are found from a grid of starts and may
-be missed on clean data, where only the exact value fits."""
+proven: it is known where the data went. Inner constants of rational and exponential terms are found from a grid of starts and
+may be missed on clean data, where only the exact value fits."""
 
 
 def rows(name: str) -> list[dict[str, Any]]:
@@ -88,9 +88,9 @@ def odebench(name: str = "odebench") -> list[str]:
         "CPU s per fit",
     ]
     note = (
-        "Share of the systems with R² > 0.9 from the clean first start and from the benchmark's other start; failures count as misses. "
-        "Noise multiplies the states (σ), a share ρ of 512 points is left out. Exact: the terms of all equations are the true ones. "
-        "A count below 63 for each seed is a run that was not finished. Seconds were measured beside other work."
+        "Share of the systems with R² > 0.9 from the clean first start and from the benchmark's other start; failures count as "
+        "misses. Noise multiplies the states (σ), a share ρ of 512 points is left out. Exact: the terms of all equations are the "
+        "true ones. A count below 63 for each seed is a run that was not finished. Seconds were measured beside other work."
     )
     return [section("ODEBench: 63 systems, fit on one trajectory", head, body), note] if body else []
 
@@ -112,9 +112,9 @@ def pde_set() -> list[str]:
                 cells.append(f"{'✓' if r['exact'] else '✗'} {100 * r['coefficient_error']:.2g} %{rollout}")
             body.append([problem, name, *cells, *["–"] * (4 - len(cells))])
     note = (
-        "✓: exactly the true terms; then the largest relative error of a true coefficient, then the relative error of the equation's "
-        "roll-out from an unseen sample at the last time. Noise in per cent of the field's standard deviation; three samples. "
-        "Kuramoto–Sivashinsky is chaotic: its roll-out at the last time (50) only says that it stays bounded."
+        "✓: exactly the true terms; then the largest relative error of a true coefficient, then the relative error of the "
+        "equation's roll-out from an unseen sample at the last time. Noise in per cent of the field's standard deviation; three "
+        "samples. Kuramoto–Sivashinsky is chaotic: its roll-out at the last time (50) only says that it stays bounded."
     )
     return (
         [section("Partial differential equations", ["problem", "method", "0 %", "1 %", "5 %", "10 %"], body), note]
@@ -149,19 +149,21 @@ def real() -> list[str]:
     r = json.loads(path.read_text())
     errors = "; ".join(f"{name} {value:.2f}" for name, value in r["forecast_error"].items())
     best, textbook = r["all"]["candidates"][0], r["textbook"]["candidates"][0]
+    shown = lambda sides: f"`hare' = {sides[0]}`, `lynx' = {sides[1]}`"  # noqa: E731
+    fit = lambda one: f"(BIC {one['bic']:.1f}, R² {one['r2']:.3f})"  # noqa: E731
     return [
         "## A real recording: hares and lynx",
         "",
-        f"{r['years']} yearly counts of pelts (1900 to 1920, in thousands). From scratch: `hare' = {r['all']['equations'][0]}`, "
-        f"`lynx' = {r['all']['equations'][1]}` (BIC {best['bic']:.1f}, R² {best['r2']:.3f}). The textbook's terms with fitted constants: "
-        f"`hare' = {r['textbook']['equations'][0]}`, `lynx' = {r['textbook']['equations'][1]}` "
-        f"(BIC {textbook['bic']:.1f}, R² {textbook['r2']:.3f}).",
+        f"{r['years']} yearly counts of pelts (1900 to 1920, in thousands).",
         "",
-        f"Fitted to the first {r['first']['years']} years, the relative error of the forecast of the others is: {errors}.",
+        f"- From scratch: {shown(r['all']['equations'])} {fit(best)}.",
+        f"- The textbook's terms, constants fitted: {shown(r['textbook']['equations'])} {fit(textbook)}.",
+        f"- Fitted to the first {r['first']['years']} years, relative error of the forecast of the others: {errors}.",
         "",
-        "What can be claimed: an oscillation of about ten years, and constants of Lotka and Volterra's equations with errors, if these "
-        "are believed. What cannot: that these terms were found. Two cycles of two noisy components do not single a structure out; the "
-        "fit is flagged as not identifiable, and the search from scratch forecasts worse than the mean of the past.",
+        "What can be claimed: an oscillation of about ten years with an interaction of the two, and constants of Lotka and",
+        "Volterra's equations with errors, if these are believed. What cannot: that exactly these terms were found. Two cycles of",
+        "two noisy components do not single a structure out, which the flags of the fit say, and more terms than the textbook's",
+        "forecast worse.",
         "",
     ]
 

@@ -5,7 +5,7 @@ likelihood of whole trajectories and BIC, Laplace's and bootstrap intervals, war
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from sciml.recovery import scores, uncertainty
 from sciml.recovery.equations import System
 from sciml.recovery.features import Features, library, polynomials
 from sciml.recovery.proposals import Proposer, coefficients, gather
-from sciml.recovery.search import Search
+from sciml.recovery.search import Found, Search
 from sciml.recovery.series import Recording, record
 from solvers.errors import SettingError
 
@@ -124,8 +124,8 @@ class Recovery:
         if proposed:
             C, constants = coefficients(proposed, features)
             extra = search.shooting.start(C, C != 0, constants)
-        self._found = search.run(extra, "sparse" in self.proposals, self.search)
         reach = np.abs(self.recording_.states()).max(axis=0)
+        self._found = _bounded_first(search.run(extra, "sparse" in self.proposals, self.search), names, inputs, reach)
         batch, shooting = self._found.batch, self._found.shooting
         X, _ = shooting.flow(batch)
         self.candidates_: list[Candidate] = []
@@ -268,6 +268,17 @@ class Recovery:
         plain = {f.expression for f in polynomials(D, max(degrees), C)} if degrees else set()
         base = [j for j, f in enumerate(chosen) if f.expression in plain] or list(range(len(chosen)))
         return chosen, base
+
+
+def _bounded_first(found: Found, names: tuple, inputs: tuple, reach: np.ndarray) -> Found:
+    """Candidates that run away when simulated from the first state, as fitted or as smoothed, behind all others."""
+    one, failed = found.shooting.recording.trajectories[0], []
+    for C, constants, states in zip(found.batch.C, found.batch.constants, found.batch.states, strict=True):
+        system = System(found.shooting.features, C, constants, names, inputs, reach)
+        starts = (states[0], one.smooth[0])
+        failed.append(not all(np.isfinite(system.simulated(s, one.t, one.u if inputs else None)).all() for s in starts))
+    order = np.lexsort((found.bic, failed))
+    return replace(found, batch=found.batch.pick(order), bic=found.bic[order])
 
 
 def recover(t: Any, x: Any, u: Any = None, *, space: Any = None, **settings: Any) -> Any:
