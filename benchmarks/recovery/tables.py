@@ -89,8 +89,8 @@ def odebench(name: str = "odebench") -> list[str]:
     ]
     note = (
         "Share of the systems with R² > 0.9 from the clean first start and from the benchmark's other start; failures count as "
-        "misses. Noise multiplies the states (σ), a share ρ of 512 points is left out. Exact: the terms of all equations are the "
-        "true ones. A count below 63 for each seed is a run that was not finished. Seconds were measured beside other work."
+        "misses. Noise multiplies the states (σ), a share ρ of 512 points is left out. Exact: the terms of all equations are "
+        "the true ones. A count below 63 for each seed is a run that was not finished. Seconds were measured beside other work."
     )
     return [section("ODEBench: 63 systems, fit on one trajectory", head, body), note] if body else []
 
@@ -113,8 +113,8 @@ def pde_set() -> list[str]:
             body.append([problem, name, *cells, *["–"] * (4 - len(cells))])
     note = (
         "✓: exactly the true terms; then the largest relative error of a true coefficient, then the relative error of the "
-        "equation's roll-out from an unseen sample at the last time. Noise in per cent of the field's standard deviation; three "
-        "samples. Kuramoto–Sivashinsky is chaotic: its roll-out at the last time (50) only says that it stays bounded."
+        "equation's roll-out from an unseen sample at the last time. Noise in per cent of the field's standard deviation; "
+        "three samples. Kuramoto–Sivashinsky is chaotic: its roll-out at the last time (50) only says that it stays bounded."
     )
     return (
         [section("Partial differential equations", ["problem", "method", "0 %", "1 %", "5 %", "10 %"], body), note]
@@ -161,9 +161,8 @@ def real() -> list[str]:
         f"- Fitted to the first {r['first']['years']} years, relative error of the forecast of the others: {errors}.",
         "",
         "What can be claimed: an oscillation of about ten years with an interaction of the two, and constants of Lotka and",
-        "Volterra's equations with errors, if these are believed. What cannot: that exactly these terms were found. Two cycles of",
-        "two noisy components do not single a structure out, which the flags of the fit say, and more terms than the textbook's",
-        "forecast worse.",
+        "Volterra's equations with errors, if these are believed. What cannot: that exactly these terms were found. Two cycles",
+        "of two noisy components do not single a structure out, which the flags of the fit say; compare the forecasts.",
         "",
     ]
 
