@@ -62,7 +62,7 @@ def main() -> None:
             model = Recovery("poly:2", n_boot=60, seed=seed).fit(*recording(401, 5.0, 0.02, seed))
             inside = []
             for c in model.posterior_:
-                key = (c.component, model.term_name(c.term))
+                key = (-1 if c.component is None else c.component, model.term_name(c.term))
                 if key in TRUE:
                     inside.append(bool(c.low <= TRUE[key] <= c.high))
             rows.add(f"coverage/{seed}", {"inside": inside})
