@@ -28,6 +28,8 @@ _HOMES = {
     "load": "sciml.operator",
     "operator_names": "sciml.operator",
     "check_operator": "sciml.checks",
+    "recover": "sciml.recovery",
+    "Recovery": "sciml.recovery",
 }
 __all__ = sorted(_HOMES)
 __version__ = "0.1.0"
@@ -49,4 +51,5 @@ if TYPE_CHECKING:
     from sciml.evaluation import evaluate, rollout
     from sciml.fitting import FitResult, fit
     from sciml.operator import Learner, Operator, Training, create, load, operator_names
+    from sciml.recovery import Recovery, recover
     from sciml.report import Report

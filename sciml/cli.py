@@ -1,4 +1,4 @@
-"""The command line: `sciml problems | describe | operators | generate | plot | gallery | fit | evaluate | quickstart | ...`.
+"""The command line: `sciml problems | describe | operators | generate | plot | fit | evaluate | recover | quickstart | ...`.
 
 Each command is a thin call of the public function of its name. A `UserError` is one line on stderr and exit code 2; anything
 else unexpected is named a bug, exit code 1; Ctrl-C is 130. `--debug` shows the whole traceback instead. Commands import what
@@ -434,6 +434,36 @@ def evaluate(
 
         write_report(report, html, title=f"{', '.join(_labels(models))} on {data.name}")
         console.print(f"wrote [bold]{escape(str(html))}[/]")
+
+
+@command
+def recover(
+    data: Annotated[Path, typer.Argument(help="Recording: .csv with a header, .npz with t and x, or a dataset (.h5).")],
+    inputs: Annotated[list[str] | None, typer.Option("--input", help="Column that is a control; may be repeated.")] = None,
+    library: Annotated[
+        list[str] | None, typer.Option(help="Family of terms: poly:3, trig, rational, exp; may be repeated. Default: auto.")
+    ] = None,
+    boot: Annotated[int, typer.Option(help="Bootstrap samples for intervals and inclusion probabilities; 0: none.")] = 50,
+    digits: Annotated[int | None, typer.Option(help="Significant digits on the screen; default: all.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with figures and checks.")] = None,
+    python: Annotated[Path | None, typer.Option(help="Write the equations as a Python function.")] = None,
+    latex: Annotated[bool, typer.Option("--latex", help="Also print LaTeX.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+) -> int | None:
+    """Recover the differential equations behind a recording.
+
+    Ordinary equations from trajectories, partial ones from a field on a grid.
+
+    \b
+    Examples:
+    sciml recover pendulum.csv --html pendulum.html
+    sciml recover driven.csv --input force --library poly:3 --python model.py
+    sciml recover burgers.npz --latex
+    """
+    from sciml.recovery.commands import run
+
+    for line in run(data, inputs or (), library, boot, digits, html, python, latex, seed):
+        out().print(escape(line))
 
 
 @command

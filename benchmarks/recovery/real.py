@@ -1,0 +1,117 @@
+"""A measured series: pelts of hares and lynx counted by the Hudson's Bay Company, 1900 to 1920, 21 years (package pints).
+
+    python -m benchmarks.recovery.real
+
+Equations are recovered from all years with polynomials of degree two (21 points of two components carry no more), beside the
+textbook's structure with its constants fitted, and both from the first 16 years, whose continuation is compared with the last
+five and with two forecasts that know nothing: the mean of the past, and the value of one period (ten years) before. The page of
+the fit goes to the folder given by --page.
+
+Howard, Modeling basics, Texas A&M University 2009 (the table); Elton, Nicholson, Journal of Animal Ecology 11, 1942 (the data).
+"""
+
+import argparse
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sympy
+
+from benchmarks.record import record
+from sciml.recovery import Recovery
+
+KEPT, PERIOD = 16, 10
+NAMES = ("hare", "lynx")
+
+
+def pelts() -> tuple[np.ndarray, np.ndarray]:
+    """Years from 1900, and thousands of pelts (hare, lynx)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pints.toy  # pyright: ignore[reportMissingImports]
+
+        model = pints.toy.LotkaVolterraModel()
+        return np.asarray(model.suggested_times(), np.float64)[:21], np.asarray(model.suggested_values(), np.float64)
+
+
+class LotkaVolterra:
+    """The textbook's structure as a proposal, at rough constants."""
+
+    def propose(self, t: np.ndarray, x: np.ndarray, n: int) -> list[list[sympy.Expr]]:
+        hare, lynx = sympy.symbols("x0 x1", real=True)
+        return [[0.5 * hare - 0.03 * hare * lynx, -0.8 * lynx + 0.03 * hare * lynx]]
+
+
+def forecast(model: Recovery, t: np.ndarray) -> np.ndarray:
+    """States at the times after those that were kept."""
+    start = model.bands()[0].mean(axis=0)[-1]
+    return model.system_.simulated(start, t[KEPT - 1 :])[1:]
+
+
+def described(model: Recovery) -> dict[str, Any]:
+    return {
+        "equations": [str(e) for e in model.equations(5)],
+        "constants": [
+            {
+                "equation": c.component,
+                "term": model.term_name(c.term),
+                "value": c.value,
+                "error": c.error,
+                "low": c.low,
+                "high": c.high,
+            }
+            for c in model.posterior_
+        ],
+        "inclusion": model.inclusion_,
+        "flags": model.flags_,
+        "candidates": [{"equations": [str(e) for e in c.equations(3)], "bic": c.bic, "r2": c.r2} for c in model.candidates_],
+        "noise": model.sigma_,
+    }
+
+
+def fixed_structure(t: np.ndarray, x: np.ndarray) -> Recovery:
+    """Lotka and Volterra's terms alone, their constants fitted."""
+    return Recovery(library="poly:2", names=NAMES, proposals=(LotkaVolterra(),), search=False).fit(t, x)
+
+
+def relative(found: np.ndarray, truth: np.ndarray) -> float:
+    error = np.linalg.norm(found - truth) / np.linalg.norm(truth)
+    return float(error) if np.isfinite(error) else float("inf")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--page", type=Path, default=None, help="folder for the page of the fit")
+    chosen = parser.parse_args()
+    t, x = pelts()
+    began = time.process_time()
+    whole = Recovery("poly:2", n_boot=100, names=NAMES, seed=5).fit(t, x)
+    seconds = time.process_time() - began
+    part = Recovery("poly:2", names=NAMES).fit(t[:KEPT], x[:KEPT])
+    textbook = fixed_structure(t, x)
+    textbook_part = fixed_structure(t[:KEPT], x[:KEPT])
+    rest = x[KEPT:]
+    mean = np.broadcast_to(x[:KEPT].mean(axis=0), rest.shape)
+    payload = {
+        "years": len(t),
+        "seconds": seconds,
+        "all": described(whole),
+        "textbook": described(textbook),
+        "first": {"years": KEPT, "equations": [str(e) for e in part.equations(5)]},
+        "forecast_error": {
+            "recovered": relative(forecast(part, t), rest),
+            "Lotka-Volterra": relative(forecast(textbook_part, t), rest),
+            "mean of the past": relative(mean, rest),
+            "one period before": relative(x[KEPT - PERIOD : len(t) - PERIOD], rest),
+        },
+    }
+    record("recovery_real", payload)
+    if chosen.page is not None:
+        whole.report(chosen.page / "hare_lynx.html", "Hares and lynx, 1900 to 1920")
+    print(whole, textbook, payload["first"], payload["forecast_error"], sep="\n")
+
+
+if __name__ == "__main__":
+    main()
