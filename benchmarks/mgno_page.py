@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.mgno_accuracy import MODELS, SIZED, TASKS
+from benchmarks.mgno_accuracy import MODELS, RATES, SIZED, TASKS
 from benchmarks.mgno_speed import NETWORKS
 from benchmarks.pages import put, section, shown, table
 from benchmarks.preconditioner import TOLERANCE
@@ -72,7 +72,7 @@ def readme(results: dict) -> str:
     """The README's table."""
     e = Errors(results)
     body = []
-    for model in (*MODELS, *FREE):
+    for model in (*MODELS, *RATES, *FREE):
         cells = [e.at(model, task) for task in TASKS]
         cells[-1] += f" / {ten}" if (ten := e.at_ten(model)) != "–" else ""
         body.append([model, e.count(model), *cells])
@@ -84,7 +84,7 @@ def accuracy(results: dict) -> list[str]:
     e = Errors(results)
     cells = lambda model: [e.at(model, task) for task in TASKS]  # noqa: E731
     head = ("", "parameters", *TASKS, "navier_stokes, 10 steps")
-    body = [[model, e.count(model), *cells(model), e.at_ten(model)] for model in (*MODELS, *FREE)]
+    body = [[model, e.count(model), *cells(model), e.at_ten(model)] for model in (*MODELS, *RATES, *FREE)]
     equal = [[model, e.count(model), *cells(model)[:3]] for model in ("mgno:small", *SIZED)]
     return [
         section("At equal training time", head, body),
