@@ -14,6 +14,9 @@ from sciml.operators.mgno.stencils import Pointwise
 from solvers.grid import Grid
 
 ACTIVATIONS = {"gelu": F.gelu, "silu": F.silu, "relu": F.relu}
+INCREMENT = 0.1
+"""Size of the head's first weights where the input is added to its answer: full increments, some of them several times the
+field, were seen to throw one of three trainings off in their first steps."""
 
 
 class MgNetwork(nn.Module):
@@ -53,6 +56,9 @@ class MgNetwork(nn.Module):
         self.linear = nn.ModuleList([MgLinear(a, b, grid, **cycle) for a, b in pairs])
         self.local = nn.ModuleList([Pointwise(a, b, bias=True) for a, b in pairs])
         self.head = Pointwise(width, outputs) if head == "1x1" else MgLinear(width, outputs, grid, **cycle)
+        if skip and isinstance(self.head, Pointwise):
+            with torch.no_grad():
+                self.head.weight.mul_(INCREMENT)
 
     @property
     def layers(self) -> list[MgLinear]:
