@@ -130,7 +130,8 @@ def verdicts(table: Table) -> list[str]:
     if worse and not best.trivial:
         out.append(f"Not better than a trivial predictor: {', '.join(worse)}.")
     winners = [e for e in learned if e.faster and e.faster > 1 and e.bound != "at most"]
-    timed = [e for e in learned if e.faster is not None]
+    winners = [e for e in winners if not e.trivial]  # an error that costs nothing to reach is no victory
+    timed = [e for e in learned if e.faster is not None and not e.trivial]
     if winners:
         top = max(winners, key=lambda e: e.faster or 0)
         names = ", ".join(e.name for e in winners)
@@ -146,13 +147,14 @@ def front_page(suite: Suite, found: Sequence[Table]) -> list[str]:
     """The page for newcomers: where learned operators win against the classical solver, and where they do not."""
     wins, losses, trivial = [], [], []
     for t in found:
-        timed = [e for e in t.of_kind(*KINDS) if e.faster is not None]
+        learned = t.of_kind(*KINDS)
+        if learned and learned[0].trivial:
+            trivial.append(t.task.label)
+        timed = [e for e in learned if e.faster is not None and not e.trivial]
         if not timed:
             continue
         top = max(timed, key=lambda e: (e.faster or 0) if e.bound != "at most" else 0)
         (wins if (top.faster or 0) > 1 and top.bound != "at most" else losses).append((t, top))
-        if timed and t.of_kind(*KINDS)[0].trivial:
-            trivial.append(t.task.label)
     lines = []
     if wins:
         named = "; ".join(f"{t.task.label} ({e.name}, {speed(e)} times)" for t, e in wins)
