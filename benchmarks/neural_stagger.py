@@ -47,7 +47,6 @@ from solvers.grid import Axis, Grid
 DOCS = Path(__file__).parents[1] / "docs" / "neural_stagger.md"
 SPACE, TIME = (1, 2, 4, 8), (1, 2, 4)
 TEST_SEED, TESTS, STATES = 991, 8, 128
-FEWEST = 4  # points per axis of a sub-grid, below which a kernel wraps around it more than once
 
 conservation_3d = Problem(
     name="conservation_3d",
@@ -150,7 +149,7 @@ def table(case: Case, name: str, rows: Rows, seeds: Sequence[int], updates: int,
         for space in SPACE:
             for time in TIME:
                 key = f"{name} space {space} time {time} seed {seed}"
-                if key in rows or case.resolution // space < FEWEST:
+                if key in rows:
                     continue
                 result = finished(trained(case, space, time, updates, seed))
                 solver: Any = result.operator
@@ -341,6 +340,20 @@ def times_of(solver: Any, loop: Any, x: torch.Tensor) -> dict[str, float]:
     return {label: 1e3 * median_seconds(call, budget=1.0) for label, call in calls.items()}
 
 
+def step_times(case: Case, name: str, rows: Rows, tests: tuple) -> None:
+    """Milliseconds per step of a roll-out of one sample, taking apart and joining included, for every factor in space and time."""
+    first = tests[1][:1]
+    for space in SPACE:
+        for time in TIME:
+            key = f"{name} step space {space} time {time}"
+            if key in rows:
+                continue
+            solver: Any = trained(case, space, time, 1, 0).operator
+            seconds = median_seconds(lambda s=solver: s.rolled_out(first, case.steps), budget=1.0) / case.steps
+            rows.add(key, {"case": name, "space": space, "time": time, "ms_rollout_step": 1e3 * seconds})
+            print(key, f"{1e3 * seconds:.3f} ms", flush=True)
+
+
 LARGE = Case(pdes.get("navier_stokes"), 128, 0.1, 10)
 SMALLER: dict[str, tuple[str, dict, int]] = {
     "resnet 12 x 4": ("resnet", {"width": 12, "layers": 4}, 1),
@@ -417,12 +430,18 @@ def summary(rows: Rows) -> None:
 def report(rows: Rows) -> str:
     """The tables of docs/neural_stagger.md, from what is stored."""
     stored = list(rows.rows.values())
-    by_factor, free, costs, ratios, kinds, sizes = [], [], [], [], [], []
+    by_factor, residuals, steps_taken, free, costs, ratios, kinds, sizes = [], [], [], [], [], [], [], []
     for name in CASES:
         for space in SPACE:
             of = [r for r in stored if r["case"] == name and r.get("space") == space and "seed" in r and "loss" not in r]
             cells = [shown([r["error_horizon"] for r in of if r["time"] == time]) for time in TIME]
             by_factor += [[name, str(space), *cells]] if of else []
+            cells = [shown([r["relative_residual"] for r in of if r["time"] == time]) for time in TIME]
+            residuals += [[name, str(space), *cells]] if of else []
+            timed = [rows.rows.get(f"{name} step space {space} time {time}", {}) for time in TIME]
+            flop = [rows.rows.get(f"{name} space {space} time {time} seed 0", {}) for time in TIME]
+            steps_taken.append([name, str(space), *(number(r.get("ms_rollout_step")) for r in timed),
+                                *(number(r["flops_step"] / 1e6 if r else None) for r in flop)])  # fmt: skip
     for r in stored:
         if "baseline" in r:
             label = r["baseline"] + (f", factor {r['space']}" if "space" in r else "")
@@ -453,6 +472,9 @@ def report(rows: Rows) -> str:
     return "\n".join([
         INTRODUCTION,
         section("Error after the horizon", ("problem", "space", "time 1", "time 2", "time 4"), by_factor),
+        section("Residual of what the networks answer, relative", ("problem", "space", "time 1", "time 2", "time 4"), residuals),
+        section("A step of a roll-out of one sample: milliseconds, and MFLOP", ("problem", "space", "ms, time 1", "time 2",
+                "time 4", "MFLOP, time 1", "time 2", "time 4"), steps_taken),
         section("What costs no training", ("problem", "", "first step", "horizon", "floor of a linear sub-solver"), free),
         section("Milliseconds and arithmetic of a step", ("problem", "space", "batched", "loop", "one sub-solver",
                 "MFLOP", "MFLOP of one sub-solver"), costs),
@@ -473,14 +495,14 @@ alone, from the problem's initial law and states of their own, for the same few 
 those of one sample on one thread of a shared machine. "Scheme" is what a perfect minimiser of the loss would reach;
 "picard 1" is one classical iteration per step from the frame before, at a quarter of the cost of a classical step;
 "interleaved" solves every sub-grid classically, on its own. Equal seconds are numbers of updates that timed epochs, one
-kind after another on an idle machine, promised. Factor 8 leaves two points per side in 3-D: one seed only.
+kind after another on an idle machine, promised. Factor 8 leaves two points per side in 3-D.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> Rows:
     """Run what is missing; returns the rows."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--parts", nargs="*", default=["baselines", "table", "losses", "cost", "smaller"])
+    parser.add_argument("--parts", nargs="*", default=["baselines", "table", "losses", "cost", "steps", "smaller"])
     parser.add_argument("--cases", nargs="*", default=list(CASES))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--updates", type=int, default=300)
@@ -502,6 +524,9 @@ def main(arguments: Sequence[str] | None = None) -> Rows:
             cost(CASES[name], name, rows, made[name])
     if "cost" in options.parts:
         cost_of_smaller(rows)
+    if "steps" in options.parts:
+        for name in options.cases:
+            step_times(CASES[name], name, rows, made[name])
     if "losses" in options.parts and "vorticity" in options.cases:
         losses(CASES["vorticity"], "vorticity", rows, range(options.seeds), options.seconds, made["vorticity"])
     if "smaller" in options.parts:
