@@ -341,7 +341,7 @@ def times_of(solver: Any, loop: Any, x: torch.Tensor) -> dict[str, float]:
 
 
 def step_times(case: Case, name: str, rows: Rows, tests: tuple) -> None:
-    """Milliseconds per step of a roll-out of one sample, taking apart and joining included, for every factor in space and time."""
+    """Milliseconds per step of a roll-out of one sample, taking apart and joining included, for every factor."""
     first = tests[1][:1]
     for space in SPACE:
         for time in TIME:
@@ -472,7 +472,7 @@ def report(rows: Rows) -> str:
     return "\n".join([
         INTRODUCTION,
         section("Error after the horizon", ("problem", "space", "time 1", "time 2", "time 4"), by_factor),
-        section("Residual of what the networks answer, relative", ("problem", "space", "time 1", "time 2", "time 4"), residuals),
+        section("Relative residual of the answers", ("problem", "space", "time 1", "time 2", "time 4"), residuals),
         section("A step of a roll-out of one sample: milliseconds, and MFLOP", ("problem", "space", "ms, time 1", "time 2",
                 "time 4", "MFLOP, time 1", "time 2", "time 4"), steps_taken),
         section("What costs no training", ("problem", "", "first step", "horizon", "floor of a linear sub-solver"), free),
