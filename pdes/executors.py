@@ -15,7 +15,7 @@ import numpy as np
 from pdes.job import Job
 from solvers.errors import SettingError
 
-_ONE_THREAD = {
+ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -64,7 +64,7 @@ class Processes:
         waiting = list(reversed(chunks))
         running = {}
         while waiting or running:
-            with _environment(_ONE_THREAD):  # read by the libraries of the children as they start
+            with environment(ONE_THREAD):  # read by the libraries of the children as they start
                 while waiting and len(running) < 2 * self.k:
                     chunk = waiting.pop()
                     running[self.pool.submit(job.compute, chunk)] = chunk
@@ -117,7 +117,8 @@ def _start_worker(parent: int) -> None:
 
 
 @contextlib.contextmanager
-def _environment(changes: dict[str, str]) -> Iterator[None]:
+def environment(changes: dict[str, str]) -> Iterator[None]:
+    """Environment variables for the children that start inside; `ONE_THREAD` is read as their libraries are loaded."""
     before = {name: os.environ.get(name) for name in changes}
     os.environ.update(changes)
     try:

@@ -9,7 +9,7 @@ from rich.table import Table as Grid
 
 from benchmarks.suite.tasks import Suite, load, names
 from sciml.cli import reported
-from solvers.errors import SettingError
+from solvers.errors import SettingError, unknown_name
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 Name = Annotated[str, typer.Argument(help="Suite: a name, or a .toml file.")]
@@ -73,6 +73,10 @@ def compare(suite: Name, a: str, b: str, folder: Folder = None) -> None:
 
     chosen = load(suite)
     found = tables(chosen, place(chosen, folder))
+    names = list(dict.fromkeys(e.name for t in found for e in t.entries))
+    for name in (a, b) if names else ():
+        if name not in names:
+            raise unknown_name("contestant", name, names)
     rows = compared({t.task.label: t.rows for t in found}, a, b)
     if not rows:
         raise SettingError(

@@ -12,12 +12,10 @@ timings are made afterwards, one at a time.
 import concurrent.futures
 import json
 import multiprocessing
-import os
 import re
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,15 +28,15 @@ from benchmarks.suite import inverse, scoring
 from benchmarks.suite.contestants import Contestant, made, roster, takes_part
 from benchmarks.suite.tasks import Suite, SuiteTask, judges_hash, load
 from pdes import Dataset
+from pdes.executors import ONE_THREAD, environment
 from sciml import storage
 from sciml.operators.classical import ClassicalSolver
 from sciml.tasks import as_task
-from solvers.errors import DataError, UserError
+from solvers.errors import DataError, UserError, unknown_name
 from solvers.files import write_bytes
 
 FIRST_SEED = 11
 ELSEWHERE = ("finer", "shift", "foreign")
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -81,9 +79,13 @@ def run(
 
     Raises
     ------
-    UnknownName : a task that the suite does not have.
+    UnknownName : a task that the suite does not have, or a contestant that takes part in none of the tasks.
     """
     chosen = [suite[name] for name in tasks] or list(suite.tasks)
+    everyone = dict.fromkeys(who.name for task in chosen for who in roster(suite, task))
+    for name in contestants:
+        if name not in everyone:
+            raise unknown_name("contestant", name, list(everyone))
     folder = Path(folder)
     jobs: list[Job] = []
     for task in chosen:
@@ -281,25 +283,10 @@ def _done(jobs: Sequence[Job], workers: Any) -> Iterator[tuple[Job, dict]]:
             yield job, row(job)
     else:
         context = multiprocessing.get_context("spawn")
-        with _one_thread(), concurrent.futures.ProcessPoolExecutor(int(workers), mp_context=context) as pool:
+        with environment(ONE_THREAD), concurrent.futures.ProcessPoolExecutor(int(workers), mp_context=context) as pool:
             futures = {pool.submit(row, job): job for job in jobs}
             for future in concurrent.futures.as_completed(futures):
                 yield futures[future], future.result()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Children use one thread each: read as their libraries start."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 # -- times ------------------------------------------------------------------------------------------------------------

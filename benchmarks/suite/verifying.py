@@ -23,7 +23,7 @@ def verify(suite: Suite, folder: str | Path) -> int:
 
     Raises
     ------
-    DataError : a row whose answers give other scores, or that has no answers.
+    DataError : a row whose answers give other scores, or that has no answers; or no rows at all.
     """
     count = 0
     for task in suite.tasks:
@@ -58,6 +58,10 @@ def verify(suite: Suite, folder: str | Path) -> int:
                 needed="a file of answers for each row",
                 remedy="Run again.",
             )
+    if not count:
+        raise DataError(
+            given=f"{folder}, which has no rows", needed="a folder that `run` filled", remedy="Run the suite first."
+        )
     return count
 
 

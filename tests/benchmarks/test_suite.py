@@ -193,6 +193,14 @@ def test_what_a_suite_may_not_be(tmp_path):
         SuiteTask("a", "map", "darcy", 0, 1, 1, 1)
 
 
+def test_who_and_what_is_not_there_is_named(ran, tmp_path):
+    suite, source, folder, _, _ = ran
+    with pytest.raises(UnknownName, match="contestant 'fno:huge'"):
+        run(suite, source, folder, contestants=["fno:huge"], workers=1)
+    with pytest.raises(DataError, match="no rows"):
+        verify(suite, tmp_path)
+
+
 def test_a_failing_contestant_is_a_row_at_the_ceiling(ran, monkeypatch):
     suite, source, folder, _, _ = ran
     from benchmarks.suite import run as running

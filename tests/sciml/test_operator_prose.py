@@ -149,6 +149,17 @@ def test_irregular_times_are_understood(overfitted):
 # -- the operator of the package ------------------------------------------------------------------------------------------
 
 
+def test_windows_and_guesses_that_cannot_be_read_are_refused():
+    operator = stored()
+    window = np.ones((1, 3, 64), np.float32)
+    with pytest.raises(DataError, match="Wrap it"):
+        operator.predict(window, guesses=["u_1"])
+    window[0, 1, 5] = np.nan
+    for ask in (operator.predict, operator.equations):
+        with pytest.raises(DataError, match="windows \\[0\\]"):
+            ask(window)
+
+
 def test_the_stored_operator_finds_held_out_systems_from_noise_alone():
     data = windows(("prose_thomas", "prose_lorenz_3d", "prose_sprott_B"), 6, 6, "test", starts=2)
     noisy = data.noisy(0.02, 6)

@@ -45,7 +45,8 @@ PRESETS = {
 
 
 STORED = Path(__file__).parents[2] / "checkpoints" / "prose_small.safetensors"
-"""Size small, trained on the twelve three-dimensional families by `python -m benchmarks.prose_table --checkpoint`."""
+"""Size small, trained on the twelve three-dimensional families with the settings of `python -m benchmarks.prose_table --recipe
+twelve --checkpoint`, in two runs that were joined: that command makes another one like it, not this very file."""
 
 
 def stored() -> "PROSE":
@@ -157,6 +158,7 @@ class PROSE(TorchOperator):
         given, asked = self._times(inputs.shape[2], times)
         device = next(self.module.parameters()).device
         states = np.asarray(inputs.detach().cpu() if isinstance(inputs, torch.Tensor) else inputs).transpose(0, 2, 1)
+        _finite(states)
         symbols = self._symbols(guesses, len(states))
         was_training = self.module.training
         self.module.eval()
@@ -276,6 +278,12 @@ class PROSE(TorchOperator):
     def _row(self, guess: Any) -> list[int]:
         if guess is None:
             return []
+        if isinstance(guess, str):
+            raise DataError(
+                given=f"the guess {guess!r}",
+                needed="a list of right-hand sides in u_0, u_1, ..., one for each component, or None",
+                remedy="Wrap it: guesses=[[...], None, ...], one for each item.",
+            )
         if isinstance(guess, Sequence) and guess and not isinstance(guess[0], int | np.integer):
             guess = ids(_with_holes(canonical(guess)))
         row = [int(i) for i in guess if int(i) not in (ID[BOS], ID[EOS], ID[PAD])]
@@ -283,6 +291,16 @@ class PROSE(TorchOperator):
             raise DataError(given=f"a guess of {len(row)} words", needed=f"fewer than {self.config.symbols}",
                             remedy="Shorten it, or raise `symbols`.")  # fmt: skip
         return row
+
+
+def _finite(states: np.ndarray) -> None:
+    if not np.isfinite(states).all():
+        bad = np.flatnonzero(~np.isfinite(states).all((1, 2)))
+        raise DataError(
+            given=f"NaN or infinity in windows {bad[:8].tolist()}",
+            needed="finite frames",
+            remedy="Drop these windows, or fill them.",
+        )
 
 
 def _with_holes(system):
