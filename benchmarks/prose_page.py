@@ -29,9 +29,9 @@ Ours have half a million weights and minutes of training; so short a training le
 published one, and the forecasts come from refined equations. That the right structure is one of twelve makes the row "every
 family fitted" as good as any network can be here. Scored are 90 windows (three families) and 48 (twelve) of each split.
 
-What to know of these figures: one seed. The network of the twelve families was trained in two runs that were joined (729 s before
-the seconds that the file records), not in one run of the command. Its test windows had been scored once before with a prior of
-0.1 and without tied numbers; 0.06 and the tolerance of ties were then chosen on validation windows.
+What to know of these figures: one seed. The network of the twelve families was trained in two runs that were joined (729 s
+before the seconds that the file records), not in one run of the command. Its test windows had been scored once before with a
+prior of 0.1 and without tied numbers; 0.06 and the tolerance of ties were then chosen on validation windows.
 
 Modes: *skeleton* (the right structure without numbers is given), *unknown* (in 30 % of cases with a term too many or too few),
 *blank* (nothing is given), *known* (everything is given), *permuted* (the skeleton, terms of every sum in random order).

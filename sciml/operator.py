@@ -176,6 +176,16 @@ class Operator(ABC):
         GridError, DataError : the operator cannot take this data.
         """
 
+    def check_same(self, task: Task) -> None:
+        """Of a bound operator: raise DataError unless a task asks the same of it, on whatever grid."""
+        mine, given = self.bound_signature, task.signature
+        if (mine.inputs, mine.outputs, mine.kind) != (given.inputs, given.outputs, given.kind):
+            raise DataError(
+                given=f"a task {given.kind!r} from {given.inputs} to {given.outputs} for an operator already bound",
+                needed=f"{mine.kind!r} from {mine.inputs} to {mine.outputs}",
+                remedy="Make a new operator, or pass data of the same problem to continue training.",
+            )
+
     @abstractmethod
     def rebuild(self, signature: Signature) -> None:
         """Recreate what `bind` made, with weights and normalisers still to be loaded by `load_state`."""

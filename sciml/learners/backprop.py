@@ -19,7 +19,7 @@ from sciml.normalize import Normaliser, fit_normalisers
 from sciml.operator import Arrays, Learner, Operator, Position, Scalars, Training
 from sciml.randomness import Purpose, derived_seed
 from sciml.tasks import Batch, Signature, Task
-from solvers.errors import DataError, SettingError
+from solvers.errors import SettingError
 
 
 class TorchOperator(Operator):
@@ -44,7 +44,8 @@ class TorchOperator(Operator):
     def bind(self, task: Task, *, seed: int = 0) -> None:
         if self.signature is not None:
             if task.signature != self.signature:
-                self._check_same(task)
+                self.check_same(task)
+                self.check_grid(tuple(task.signature.grid.shape))
             return
         self.input_normaliser, self.output_normaliser = fit_normalisers(
             task, input_shift=self.shifts[0], output_shift=self.shifts[1]
@@ -53,16 +54,6 @@ class TorchOperator(Operator):
             torch.manual_seed(derived_seed(seed, Purpose.WEIGHTS))
             self.module = self.build(task.signature)
         self.signature = task.signature
-
-    def _check_same(self, task: Task) -> None:
-        mine, given = self.bound_signature, task.signature
-        if (mine.inputs, mine.outputs, mine.kind) != (given.inputs, given.outputs, given.kind):
-            raise DataError(
-                given=f"a task {given.kind!r} from {given.inputs} to {given.outputs} for an operator already bound",
-                needed=f"{mine.kind!r} from {mine.inputs} to {mine.outputs}",
-                remedy="Make a new operator, or pass data of the same problem to continue training.",
-            )
-        self.check_grid(tuple(given.grid.shape))
 
     def check_grid(self, shape: tuple[int, ...]) -> None:
         """Raise GridError when the bound operator cannot answer on a grid of this shape."""

@@ -14,7 +14,7 @@ from sciml.losses import as_loss
 from sciml.normalize import Normaliser, fit_normalisers
 from sciml.operator import Arrays, Learner, Operator, Position, Scalars, Training
 from sciml.tasks import Batch, Signature, Task
-from solvers.errors import DataError, SettingError
+from solvers.errors import SettingError
 from solvers.precision import jax
 
 import equinox as eqx  # isort: skip - JAX is imported by solvers.precision first, which keeps it from taking the whole GPU
@@ -45,12 +45,7 @@ class EquinoxModule(Operator):
 
     def bind(self, task: Task, *, seed: int = 0) -> None:
         if self.signature is not None:
-            if (self.signature.inputs, self.signature.outputs) != (task.signature.inputs, task.signature.outputs):
-                raise DataError(
-                    given=f"data with {task.signature.inputs} -> {task.signature.outputs}",
-                    needed=f"{self.signature.inputs} -> {self.signature.outputs}, to which this operator is bound",
-                    remedy="Make a new operator.",
-                )
+            self.check_same(task)
             return
         self.input_normaliser, self.output_normaliser = fit_normalisers(task)
         self.signature = task.signature

@@ -132,12 +132,7 @@ class NeuralDE(Operator):
 
     def bind(self, task: Task, *, seed: int = 0) -> None:
         if self.signature is not None:
-            if (self.signature.inputs, self.signature.outputs) != (task.signature.inputs, task.signature.outputs):
-                raise DataError(
-                    given=f"data with {task.signature.inputs} -> {task.signature.outputs}",
-                    needed=f"{self.signature.inputs} -> {self.signature.outputs}, to which this operator is bound",
-                    remedy="Make a new operator.",
-                )
+            self.check_same(task)
             return
         self.input_normaliser, self.output_normaliser = fit_normalisers(
             task, input_shift=self.shifts[0], output_shift=self.shifts[1]

@@ -228,8 +228,8 @@ class LSSL(TorchOperator):
             found.append(stream(frames[:, :, k] if known else np.concatenate([found[-1], frames[:, fields:, -1]], axis=1)))
         return np.stack(found[frames.shape[2] - 1 :], axis=1)
 
-    def _check_same(self, task) -> None:
-        super()._check_same(task)
+    def check_same(self, task) -> None:
+        super().check_same(task)
         mine, given = sampling_step(self.bound_signature), sampling_step(task.signature)
         if abs(given - mine) > 1e-6 * mine:
             raise DataError(
