@@ -167,6 +167,7 @@ def errors(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def mean_error(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """Relative L2, averaged over frames and samples."""
     return float(errors(predicted, truth).mean())
 
 

@@ -214,6 +214,7 @@ def error(operator: Operator, data: Dataset) -> float:
 
 
 def relative(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """Relative L2 of each signal, averaged."""
     flat = lambda v: v.reshape(len(v), -1)  # noqa: E731
     return float((np.linalg.norm(flat(predicted - truth), axis=1) / np.linalg.norm(flat(truth), axis=1)).mean())
 

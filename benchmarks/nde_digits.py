@@ -156,6 +156,7 @@ def table(rows: Iterable[dict]) -> str:
 
 
 def main() -> None:
+    """Train what is missing; print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=50)

@@ -46,21 +46,26 @@ class Problem:
         self.evaluations: dict[str, int] = {}
 
     def f_torch(self, t, y):
+        """The right-hand side, on torch."""
         return torch.tanh(torch.tanh(y @ self.t1) @ self.t2)
 
     def torchdiffeq(self):
+        """Loss by plain torchdiffeq."""
         times = torch.tensor([0.0, 1.0], dtype=torch.float64)
         options = {"first_step": FIRST, "step_t": times[1:]}
         y: Any = odeint(self.f_torch, self.start, times, rtol=TOLERANCE, atol=TOLERANCE, method=PAIR, options=options)
         return (y[-1] ** 2).mean()
 
     def ours_on_torch(self, names: tuple[str, ...]):
+        """Loss with regularisers by our solve on torchdiffeq."""
         solve = RegularizedSolve("torch", PAIR, TOLERANCE, TOLERANCE, names, first_step=FIRST)
         y, s = solve(self.f_torch, self.start, [0.0, 1.0])
         self.evaluations["torchdiffeq"] = s.evaluations
         return (y[-1] ** 2).mean() + sum(WEIGHTS[n] * s.regularisers[n] for n in names)
 
     def torchode(self, compiled: bool):
+        """Loss by torchode, as a call."""
+
         import torchode  # pyright: ignore[reportMissingImports]
 
         term = torchode.ODETerm(self.f_torch)  # pyright: ignore[reportArgumentType]
@@ -80,6 +85,7 @@ class Problem:
         return solve
 
     def diffrax(self, weights):
+        """Loss by plain diffrax."""
         w1, w2 = weights
         found: Any = diffrax.diffeqsolve(
             diffrax.ODETerm(lambda t, y, _: jnp.tanh(jnp.tanh(y @ w1) @ w2)), diffrax.Dopri5(), 0.0, 1.0, FIRST,
@@ -88,12 +94,14 @@ class Problem:
         return (found.ys[-1] ** 2).mean()
 
     def ours_on_jax(self, names: tuple[str, ...], weights):
+        """Loss with regularisers by our solve on diffrax."""
         w1, w2 = weights
         solve = RegularizedSolve("jax", PAIR, TOLERANCE, TOLERANCE, names, first_step=FIRST, max_steps=64)
         y, s = solve(lambda t, y, _: jnp.tanh(jnp.tanh(y @ w1) @ w2), jnp.asarray(self.y0), jnp.array([0.0, 1.0]))
         return (y[-1] ** 2).mean() + sum(WEIGHTS[n] * s.regularisers[n] for n in names)
 
     def scipy(self):
+        """Loss by SciPy's solver."""
         calls = [0]
 
         def f(t, y):

@@ -239,6 +239,7 @@ def table(name: str, rows: Iterable[dict]) -> str:
 
 
 def main() -> None:
+    """Train what is missing of one study; print its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", choices=STUDIES)
     parser.add_argument("--seeds", type=int, default=5)

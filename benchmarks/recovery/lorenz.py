@@ -29,23 +29,28 @@ TRUE = {
 
 
 def rates(t, u, p):
+    """Lorenz' equations at 10, 28, 8/3."""
+
     import jax.numpy as jnp
 
     return jnp.stack([10 * (u[1] - u[0]), 28 * u[0] - u[1] - u[0] * u[2], u[0] * u[1] - 8 / 3 * u[2]])
 
 
 def recording(points: int, span: float, noise: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Times and noisy states of one trajectory; noise in units of each state's spread."""
     t = np.linspace(0, span, points)
     x = Ode(rates, rtol=1e-12, atol=1e-12).solve(np.array([[2.3, 8.1, 12.4]]), t).values_or_raise()[0]
     return t, x + noise * x.std(axis=0) * generator("recovery lorenz", seed).standard_normal(x.shape)
 
 
 def support(model: Recovery) -> set[tuple[int, str]]:
+    """(component, term) of the recovered equations."""
     terms = [sympy.Add.make_args(sympy.expand(e)) for e in model.equations()]
     return {(d, str(term.as_coeff_Mul()[1])) for d, side in enumerate(terms) for term in side}
 
 
 def main() -> None:
+    """Recover what is missing; store and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--coverage", type=int, default=30)

@@ -84,6 +84,7 @@ def structure(number: int, found: list[sympy.Expr], dimension: int) -> dict[str,
 
 
 def own(t: np.ndarray, x: np.ndarray):
+    """Ours at its defaults: simulator, equations, number of terms."""
     model = Recovery().fit(t, x)
     return model.system_.simulated, model.equations(), model.system_.terms
 
@@ -118,6 +119,7 @@ def run(number: int, sigma: float, rho: float, seed: int, method: str, backwards
 
 
 def main() -> None:
+    """Fit what is missing; store row by row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", default="recovery,pysindy,pysindy_tuned")
     parser.add_argument("--seeds", type=int, default=3)

@@ -49,6 +49,7 @@ def fields(name: str) -> tuple[Any, np.ndarray, np.ndarray, tuple[np.ndarray, ..
 
 
 def truth(name: str) -> dict[str, float]:
+    """Term -> true coefficient."""
     _, parameters, terms = SET[name]
     return {term: float(eval(value, {}, dict(parameters))) for term, value in terms.items()}
 
@@ -65,6 +66,7 @@ def compared(name: str, found: dict[str, float]) -> dict[str, Any]:
 
 
 def own(times: np.ndarray, samples: np.ndarray, space: tuple[np.ndarray, ...]) -> tuple[dict[str, float], str]:
+    """Ours at its defaults: term -> coefficient, and the equation as text."""
     model = FieldRecovery().fit([times] * len(samples), list(samples), space)
     return {t.text("u"): float(c) for t, c in zip(model.terms_, model.coefficients_, strict=True)}, model.text()
 
@@ -143,6 +145,7 @@ def rollout(name: str, problem: Any, text: str, times: np.ndarray, first: np.nda
 
 
 def main() -> None:
+    """Fit what is missing; store row by row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", default="recovery,pysindy_weak")
     methods = parser.parse_args().methods.split(",")

@@ -19,6 +19,8 @@ THRESHOLDS = (0.005, 0.02, 0.05, 0.1, 0.3)
 
 
 def pysindy_default(t: np.ndarray, x: np.ndarray):
+    """PySINDy as it comes: simulator, equations, number of terms."""
+
     import pysindy as ps  # pyright: ignore[reportMissingImports]
 
     model = ps.SINDy()
@@ -27,6 +29,8 @@ def pysindy_default(t: np.ndarray, x: np.ndarray):
 
 
 def pysindy_tuned(t: np.ndarray, x: np.ndarray):
+    """PySINDy with smoothing, degree and threshold chosen by simulation on the given data, as ours are."""
+
     import pysindy as ps  # pyright: ignore[reportMissingImports]
 
     smooth = record(t, x).trajectories[0].smooth

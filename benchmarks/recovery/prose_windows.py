@@ -35,6 +35,7 @@ DEGREES = {1: 5, 2: 3, 3: 3}
 
 
 def weak_alone(t: np.ndarray, x: np.ndarray) -> System:
+    """The weak form's own choice, without fits of trajectories."""
     D = x.shape[1]
     F = Features(polynomials(D, DEGREES.get(D, 2)), D)
     C = np.zeros((D, len(F)))
@@ -45,6 +46,7 @@ def weak_alone(t: np.ndarray, x: np.ndarray) -> System:
 
 
 def run(name: str, window: int, method: str) -> dict[str, Any]:
+    """One window of one family by one method, and its scores."""
     problem = SYSTEMS[name].replace(time=(0.0, LAST), frames=3 * (POINTS - 1) + 1)
     data = pdes.generate(problem, n=window + 1, resolution=1, seed=23, progress=False)
     names = problem.equation.unknowns
@@ -82,6 +84,7 @@ def _none(e, walk):
 
 
 def main() -> None:
+    """Fit what is missing; store row by row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--windows", type=int, default=5)
     chosen = parser.parse_args()

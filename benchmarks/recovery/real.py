@@ -40,6 +40,7 @@ class LotkaVolterra:
     """The textbook's structure as a proposal, at rough constants."""
 
     def propose(self, t: np.ndarray, x: np.ndarray, n: int) -> list[list[sympy.Expr]]:
+        """Its two equations, with starts for their constants."""
         hare, lynx = sympy.symbols("x0 x1", real=True)
         return [[0.5 * hare - 0.03 * hare * lynx, -0.8 * lynx + 0.03 * hare * lynx]]
 
@@ -51,6 +52,7 @@ def forecast(model: Recovery, t: np.ndarray) -> np.ndarray:
 
 
 def described(model: Recovery) -> dict[str, Any]:
+    """Equations, constants and warnings as plain values."""
     return {
         "equations": [str(e) for e in model.equations(5)],
         "constants": [
@@ -77,11 +79,13 @@ def fixed_structure(t: np.ndarray, x: np.ndarray) -> Recovery:
 
 
 def relative(found: np.ndarray, truth: np.ndarray) -> float:
+    """Relative L2; infinite where the forecast is not finite."""
     error = np.linalg.norm(found - truth) / np.linalg.norm(truth)
     return float(error) if np.isfinite(error) else float("inf")
 
 
 def main() -> None:
+    """Fit, forecast, store; write the page where a folder is given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--page", type=Path, default=None, help="folder for the page of the fit")
     chosen = parser.parse_args()

@@ -43,6 +43,7 @@ may be missed on clean data, where only the exact value fits."""
 
 
 def rows(name: str) -> list[dict[str, Any]]:
+    """Of a results file; none where it is not there."""
     path = RESULTS / f"recovery_{name}.json"
     return json.loads(path.read_text())["rows"] if path.exists() else []
 
@@ -98,6 +99,7 @@ def odebench(name: str = "odebench") -> list[str]:
 
 
 def pde_set() -> list[str]:
+    """Support, coefficients and roll-outs, by noise."""
     every = rows("pde_set")
     body = []
     for problem in dict.fromkeys(r["problem"] for r in every):
@@ -126,6 +128,7 @@ def pde_set() -> list[str]:
 
 
 def prose() -> list[str]:
+    """Medians over windows of each family."""
     every = rows("prose_windows")
     body = []
     for family in dict.fromkeys(r["family"] for r in every):
@@ -145,6 +148,7 @@ def prose() -> list[str]:
 
 
 def real() -> list[str]:
+    """What was found in the pelts, and how it forecasts."""
     path = RESULTS / "recovery_real.json"
     if not path.exists():
         return []
@@ -170,6 +174,7 @@ def real() -> list[str]:
 
 
 def page() -> str:
+    """The whole page."""
     parts: Sequence[str] = [INTRODUCTION, "", *odebench(), "", *pde_set(), "", *prose(), "", *real()]
     return "\n".join(parts).rstrip("\n") + "\n"
 

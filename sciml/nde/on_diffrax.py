@@ -191,9 +191,11 @@ class Counting(diffrax.AbstractAdaptiveStepSizeController):
     norm: Callable
 
     def wrap(self, direction):
+        """As of the controller within."""
         return Counting(self.inner.wrap(direction), self.rtol, self.atol, self.norm)
 
     def init(self, terms, t0, t1, y0, dt0, args, func, error_order):
+        """As of the controller within, with a first step that is truly automatic."""
         # diffrax 0.7.2 wraps the term for the direction of time before its controller asks whether it is an ODETerm, so its own
         # automatic step is always 0.01. Time only increases here, and the term within the wrapper is the same equation.
         terms = getattr(terms, "term", terms)
@@ -201,6 +203,7 @@ class Counting(diffrax.AbstractAdaptiveStepSizeController):
         return t_next, (state, jnp.asarray(0), jnp.asarray(False))
 
     def adapt_step_size(self, t0, t1, y0, y1_candidate, args, y_error, error_order, controller_state):
+        """As of the controller within, counting early rejections."""
         state, early, accepted = controller_state
         keep, next0, next1, jump, state, result = self.inner.adapt_step_size(
             t0, t1, y0, y1_candidate, args, y_error, error_order, state

@@ -94,9 +94,11 @@ class Record:
         return self.f(t, y)
 
     def callback_accept_step(self, t0, y0, dt):
+        """torchdiffeq's call at an accepted step."""
         self.begins.append(t0.detach())
 
     def callback_reject_step(self, t0, y0, dt):
+        """torchdiffeq's call at a rejected step."""
         self.rejected += 1
 
     def accepted(self, y0, y1, stages, dt) -> None:

@@ -72,6 +72,7 @@ class Recording(_Heun):
     key: Any = eqx.field(kw_only=True)
 
     def init(self, terms, t0, t1, y0, args):
+        """Heun's state, and an empty record."""
         zero, times = jnp.zeros(self.setting.max_steps, y0.dtype), jnp.zeros(self.setting.max_steps, jnp.result_type(t0))
         one = jnp.ones((), y0.dtype)
         picked = {name: ((jnp.zeros((), times.dtype), one, one, y0), 0 * one) for name in self.sampled}

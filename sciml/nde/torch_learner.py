@@ -79,6 +79,7 @@ class NeuralDELearner(Backprop):
         self.seen: dict[str, Any] = {}
 
     def objective(self, batch: Batch, at: Position) -> torch.Tensor:
+        """The task's loss and the regularisers, weighted."""
         inputs, targets = (torch.as_tensor(a).to(self.device, self.dtype) for a in (batch.inputs, batch.targets))
         seed, share = self.training.seed, at.total / max(1, self.total_steps)
         noise = generator(seed, Purpose.STEP, at.total).standard_normal(self.nde.noise_shape(len(inputs)))

@@ -43,6 +43,7 @@ class System:
 
     @property
     def terms(self) -> int:
+        """Number of terms of all equations."""
         return int(np.sum(self.C != 0))
 
     def equations(self, precision: int | None = None) -> list[sympy.Expr]:

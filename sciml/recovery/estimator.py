@@ -36,6 +36,7 @@ class Candidate:
     terms: int
 
     def equations(self, precision: int | None = None) -> list[sympy.Expr]:
+        """Right-hand sides; precision : significant digits, None keeps all."""
         return self.system.equations(precision)
 
 
@@ -83,10 +84,12 @@ class Recovery:
         self.names, self.inputs, self.most_terms, self.search, self.seed = names, inputs, most_terms, search, seed
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Settings by name, as scikit-learn asks for them."""
         keys = ("library", "proposals", "n_boot", "names", "inputs", "most_terms", "search", "seed")
         return {key: getattr(self, key) for key in keys}
 
     def set_params(self, **values: Any) -> "Recovery":
+        """Change settings; an unknown name is an error."""
         unknown = sorted(set(values) - set(self.get_params()))
         if unknown:
             raise SettingError(
@@ -151,6 +154,7 @@ class Recovery:
         return self._fitted().equations(precision)
 
     def latex(self, precision: int = 4) -> str:
+        """The system as LaTeX."""
         return self._fitted().latex(precision)
 
     def python(self) -> str:

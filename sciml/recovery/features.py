@@ -20,10 +20,12 @@ K = sympy.Symbol("K", real=True)
 
 
 def state(i: int) -> sympy.Symbol:
+    """Symbol of a state."""
     return sympy.Symbol(f"x{i}", real=True)
 
 
 def control(i: int) -> sympy.Symbol:
+    """Symbol of a control."""
     return sympy.Symbol(f"u{i}", real=True)
 
 
@@ -38,6 +40,7 @@ class Feature:
     price: float = 0.0
 
     def at(self, values: Sequence[float]) -> sympy.Expr:
+        """The expression at values of its constants."""
         return self.expression.subs(dict(zip(self.constants, map(sympy.Float, values), strict=True)))
 
 

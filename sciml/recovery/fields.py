@@ -184,6 +184,8 @@ class FieldRecovery:
         return [right for _, right in Equation(self.text(precision)).sides]
 
     def latex(self, precision: int = 4) -> str:
+        """The equation as LaTeX."""
+
         from pdes.equation import Equation
 
         return Equation(self.text(precision)).latex()

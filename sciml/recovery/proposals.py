@@ -25,7 +25,9 @@ TRAJECTORIES = 4
 class Proposer(Protocol):
     """Something that proposes right-hand sides."""
 
-    def propose(self, t: np.ndarray, x: np.ndarray, n: int) -> list[list[sympy.Expr]]: ...
+    def propose(self, t: np.ndarray, x: np.ndarray, n: int) -> list[list[sympy.Expr]]:
+        """Up to n systems of right-hand sides in x0, x1, ... or u_0, u_1, ...; times (time,), states (time, component)."""
+        ...
 
 
 def terms(expression: Any, dimension: int, controls: int = 0) -> list[tuple[float, Feature]]:

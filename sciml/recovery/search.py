@@ -87,6 +87,7 @@ class Search:
     # -- proposals --------------------------------------------------------------------------------------------------------
 
     def systems(self) -> list[WeakSystem]:
+        """Weak systems of the recording, one for each width of test functions."""
         return weak_systems(self.recording.trajectories, lambda x, u: _finite(self.features, x, u))
 
     def _subsets(self, system: WeakSystem) -> list[Subset]:
@@ -447,10 +448,12 @@ def decoupled(recording: Recording, features: Features, d: int) -> tuple[Recordi
 
 
 def degree(e) -> int:
+    """Total degree of a polynomial."""
     return sympy.Poly(e, *e.free_symbols).total_degree() if e.free_symbols else 0
 
 
 def inverse(H: np.ndarray) -> np.ndarray:
+    """Inverse of a symmetric matrix, scaled by its diagonal; NaN where there is none."""
     size = np.where(np.diag(H) > 0, np.sqrt(np.maximum(np.diag(H), 0)), 1.0)
     scaled = np.nan_to_num(H / size[:, None] / size)
     scaled[np.diag_indices_from(scaled)] = 1.0 + 1e-13

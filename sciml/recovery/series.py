@@ -60,10 +60,12 @@ class Recording:
 
     @property
     def dimension(self) -> int:
+        """Number of states."""
         return len(self.sigma)
 
     @property
     def controls(self) -> int:
+        """Number of controls."""
         return self.trajectories[0].u.shape[1]
 
     def states(self) -> np.ndarray:

@@ -45,11 +45,13 @@ class Batch:
         return len(self.C)
 
     def pick(self, index) -> "Batch":
+        """Some candidates, in the order of `index`."""
         index = np.asarray(index, int)
         return Batch(self.C[index], self.support[index], self.constants[index], self.states[index], self.objective[index])
 
     @staticmethod
     def join(parts: Sequence["Batch"]) -> "Batch":
+        """Several batches as one."""
         names = ("C", "support", "constants", "states", "objective")
         return Batch(*(np.concatenate([getattr(one, name) for one in parts]) for name in names))
 
@@ -105,6 +107,7 @@ class Shooting:
         self._compiled: dict[tuple[int, ...], tuple[Features, np.ndarray]] = {}
 
     def finer(self, substeps: int) -> "Shooting":
+        """The same windows with other numbers of substeps."""
         new = Shooting(self.recording, self.features, substeps)
         new._compiled = self._compiled
         return new

@@ -233,6 +233,7 @@ class Reduction(Backprop):
     operator: LearnedMultigrid
 
     def objective(self, batch: Batch, at: Position) -> torch.Tensor:
+        """By how much a cycle reduces errors, averaged over the batch."""
         seed = derived_seed(self.training.seed, Purpose.STEP, at.total, 1)
         return self.operator.reduction(np.asarray(batch.inputs), seed, seed % (HARDEST + 1)).clamp(max=WORST).mean()
 

@@ -73,12 +73,14 @@ class LearnedCycle(Cycle):
         self.steps, self.learned = steps, [network(level.operator) for level in self.levels]
 
     def before(self, depth: int, f: torch.Tensor) -> torch.Tensor:
+        """Learned smoothing on the way down, from zero."""
         u = apply(self.learned[depth], f)
         for _ in range(self.steps - 1):
             u = u + apply(self.learned[depth], f - apply(self.levels[depth].operator, u))
         return self.chebyshev(self.levels[depth], u, f) if depth else u
 
     def after(self, depth: int, u: torch.Tensor, f: torch.Tensor) -> torch.Tensor:
+        """Learned smoothing on the way up."""
         u = self.chebyshev(self.levels[depth], u, f) if depth else u
         for _ in range(self.steps):
             u = u + apply(self.learned[depth], f - apply(self.levels[depth].operator, u))

@@ -104,12 +104,14 @@ class Level:
         return (self.operator.abs().sum((1, 2)) / self.operator[:, 1, 1]).amax((1, 2), keepdim=True)
 
     def restrict(self, u: torch.Tensor) -> torch.Tensor:
+        """To the coarser grid, (item, x, y)."""
         for axis, left, right in self.steps:
             u = restricted(u.mT if axis else u, left, right)
             u = u.mT if axis else u
         return u
 
     def prolong(self, u: torch.Tensor) -> torch.Tensor:
+        """From the coarser grid."""
         for axis, left, right in reversed(self.steps):
             u = prolonged(u.mT if axis else u, left, right)
             u = u.mT if axis else u

@@ -88,9 +88,11 @@ class FastLevel:
         return (0.5 * (x + y)).ravel()
 
     def restrict(self, u: np.ndarray) -> np.ndarray:
+        """To the coarser grid, flat."""
         return self.transfers.restrict(torch.from_numpy(u.reshape(1, *self.shape))).contiguous().numpy().ravel()
 
     def prolong(self, u: np.ndarray) -> np.ndarray:
+        """From the coarser grid, flat."""
         return self.transfers.prolong(torch.from_numpy(u.reshape(1, *self.coarse))).contiguous().numpy().ravel()
 
 

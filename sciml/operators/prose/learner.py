@@ -35,6 +35,7 @@ class SymbolicBackprop(Backprop):
         self.prose: Any = operator.module
 
     def objective(self, batch: Any, at: Position) -> torch.Tensor:
+        """Loss of words and trajectories of a batch, with noise, guesses and query times drawn anew."""
         config, rng = self.config, generator(self.training.seed, Purpose.STEP, at.total)
         states = np.concatenate([batch.inputs, batch.targets], axis=2).transpose(0, 2, 1).astype(np.float64)
         components = present(states)
