@@ -1,6 +1,7 @@
 """Candidates from elsewhere: any object with `propose(t, x, n)`, a trained symbolic operator for example.
 
     propose(t (time,), x (time, component), n) -> n lists of right-hand sides, sympy expressions of x0, x1, ...
+                                                  or, as PROSE names them, of u_0, u_1, ...
 
 Each right-hand side is taken apart into terms; numbers in front become coefficients, numbers with a decimal point inside
 become constants of the term, and all of them are fitted to the data like any other candidate's.
@@ -35,16 +36,17 @@ def terms(expression: Any, dimension: int, controls: int = 0) -> list[tuple[floa
 
     Raises
     ------
-    DataError : symbols other than x0, x1, ... and u0, u1, ...
+    DataError : symbols other than x0, x1, ... (or u_0, u_1, ...) and, of controls, u0, u1, ...
     """
     given = {str(s): s for s in (*map(state, range(dimension)), *map(control, range(controls)))}
+    known = given | {f"u_{i}": state(i) for i in range(dimension)}
     e = sympy.sympify(expression)
-    unknown = sorted(str(s) for s in e.free_symbols if str(s) not in given)
+    unknown = sorted(str(s) for s in e.free_symbols if str(s) not in known)
     if unknown:
         raise DataError(
             given=f"a proposal with {', '.join(unknown)}", needed=f"symbols {', '.join(given)}", remedy="Rename its symbols."
         )
-    e = sympy.expand(e.subs({s: given[str(s)] for s in e.free_symbols}))
+    e = sympy.expand(e.subs({s: known[str(s)] for s in e.free_symbols}))
     found = []
     for term in sympy.Add.make_args(e):
         coefficient, rest = term.as_coeff_Mul()

@@ -191,3 +191,21 @@ def test_the_order_of_terms_in_a_guess_changes_nothing():
     assert [p.words for s in systems for p in s] != [w for s in systems for w in permuted(s, rng)]
     np.testing.assert_array_equal(operator._symbols(plain, 6), operator._symbols(moved, 6))
     np.testing.assert_array_equal(operator.predict(inputs, guesses=plain), operator.predict(inputs, guesses=moved))
+
+
+def test_its_proposals_are_fitted_by_recovery():
+    """The stored network alone proposes; 64 frames of Lorenz' system with 2 % noise."""
+    problem = pdes.get("prose_lorenz_3d").replace(time=(0.0, 2.0), frames=64)
+    data = pdes.generate(problem, n=1, resolution=1, seed=3, progress=False)
+    x = np.stack([np.asarray(data.fields[name][0], np.float64).ravel() for name in ("u0", "u1", "u2")], 1)
+    x = x + 0.02 * np.sqrt((x**2).mean()) * np.random.default_rng(0).standard_normal(x.shape)
+    model = sciml.recover(np.linspace(0, 2, 64), x, proposals=(stored(),), search=False)
+    symbols = [sympy.Symbol(f"x{i}", real=True) for i in range(3)]
+    first, second, third = (sympy.Poly(e, *symbols).as_dict() for e in model.equations())
+    assert set(first) == {(1, 0, 0), (0, 1, 0)}
+    assert set(second) == {(1, 0, 0), (0, 1, 0), (1, 0, 1)}
+    assert set(third) == {(1, 1, 0), (0, 0, 1)}
+    true = {name: float(values[0]) for name, values in data.parameters.items()}
+    assert float(first[0, 1, 0]) == pytest.approx(true["sigma"], rel=0.05)
+    assert float(second[1, 0, 0]) == pytest.approx(true["rho"], rel=0.05)
+    assert float(third[0, 0, 1]) == pytest.approx(-true["beta"], rel=0.05)
