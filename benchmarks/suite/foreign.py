@@ -22,7 +22,7 @@ def burgers(problem: Problem, folder: Path) -> Dataset:
     data = np.load(folder / "Burgers.npz")
     at, times = 0.5 * data["usol"].T[:, :255], data["t"].ravel()
     start = np.sin(2 * np.pi * np.arange(255) / 255) / 2
-    return _pair(problem, 255, {"u": (start, at[-1])}, float(times[-1]))
+    return _pair(problem, 255, {"u": (start, at[-1])}, float(times[-1]), {"nu": 0.01 / np.pi / 4})
 
 
 def sod(problem: Problem, folder: Path) -> Dataset:
