@@ -473,7 +473,7 @@ def report(rows: Rows) -> str:
         INTRODUCTION,
         section("Error after the horizon", ("problem", "space", "time 1", "time 2", "time 4"), by_factor),
         section("Relative residual of the answers", ("problem", "space", "time 1", "time 2", "time 4"), residuals),
-        section("A step of a roll-out of one sample: milliseconds, and MFLOP", ("problem", "space", "ms, time 1", "time 2",
+        section("A frame of a roll-out of one sample, all its sub-solvers on one machine: milliseconds, and MFLOP", ("problem", "space", "ms, time 1", "time 2",
                 "time 4", "MFLOP, time 1", "time 2", "time 4"), steps_taken),
         section("What costs no training", ("problem", "", "first step", "horizon", "floor of a linear sub-solver"), free),
         section("Milliseconds and arithmetic of a step", ("problem", "space", "batched", "loop", "one sub-solver",
