@@ -22,7 +22,7 @@ which say at their head what was run and how. ± is the spread over seeds; in br
 """
 RATES = ("error rate", "at 1/2 told", "at 1/2", "at 1/3 told", "at 1/3")
 LEARNED = {"plaid": ("lssl", "frozen"), "osuleaf": ("lssl", "fixed", "random", "misplaced")}
-"""Sets whose states were also kept as they start: by HiPPO (frozen, fixed), at random, by HiPPO with memories of two or three samples."""
+"""Sets whose states were also kept as they start: by HiPPO (frozen, fixed), at random, by HiPPO with very short memories."""
 FINER = ("error", "a quarter of the step", "twice the step", "four horizons")
 
 
