@@ -21,12 +21,13 @@ Benchmarking sparse system identification with low-dimensional chaos, Nonlinear 
 import argparse
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.recovery import chaos
+from benchmarks.recovery import chaos, figures
 from benchmarks.recovery.chaos import AHEAD, COMPONENTS, LONG_TIMES, PERIOD, TIMES
 from benchmarks.recovery.odebench import METHODS, monomials
 from benchmarks.rows import Rows
@@ -84,12 +85,34 @@ def run(name: str, noise: float, seed: int, method: str, exponent: float) -> dic
     return row | compared(chaos.terms(name), found)
 
 
+def drawn(stored: Rows) -> Iterator[figures.Figure]:
+    """Ours of each flow, lowest seed: most noise first."""
+    for name in chaos.flows():
+        panels, lines = [], []
+        for noise in reversed(NOISE):
+            found = [
+                r for r in stored.rows.values() if (r.get("method"), r["flow"], r.get("noise")) == ("recovery", name, noise)
+            ]
+            for row in sorted(found, key=lambda r: r["seed"])[:1]:
+                exponent, system = stored[f"facts/{name}"]["exponent"], figures.parsed(row["equations"])
+                got, said = monomials(system.equations(), COMPONENTS), f"noise {noise:g}, seed {row['seed']}"
+                (t, x), true, times = recording(name, noise, row["seed"]), chaos.ahead(name, exponent), AHEAD / exponent
+                clean = chaos.clean(name, row["seed"])
+                panels.append(figures.Panel(said, t, clean, simulated(got, system.simulated, clean[0], t), t, x))
+                title = f"{said}, another start over ten Lyapunov times: near the truth for {row['valid_time']:.1f} of them"
+                panels.append(figures.Panel(title, times, true, simulated(got, system.simulated, true[0], times)))
+                lines += [said, *(f"x{d}' = {e}" for d, e in enumerate(row["equations"]))]
+        if panels:
+            yield figures.Figure(name, [f"x{d}" for d in range(COMPONENTS)], lines, panels)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Check the flows, fit what is missing; store row by row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", default="recovery,pysindy,pysindy_tuned")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--flows", default="all", help="names with commas between")
+    parser.add_argument("--figures", type=Path, help="folder for a page of each system")
     parsed = parser.parse_args(arguments)
     names = chaos.flows() if parsed.flows == "all" else tuple(parsed.flows.split(","))
     stored = Rows(
@@ -99,6 +122,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if f"facts/{name}" not in stored:
             about = stored.add(f"facts/{name}", chaos.facts(name))
             print(name, f"{about['exponent']:.4f} +- {about['exponent_error']:.4f}, largest {about['largest']:.3g}", flush=True)
+    _fill(stored, names, parsed)
+    if parsed.figures is not None:
+        figures.write("flows", drawn(stored), parsed.figures)
+
+
+def _fill(stored: Rows, names: Sequence[str], parsed: argparse.Namespace) -> None:
     for seed in range(11, 11 + parsed.seeds):
         for noise in NOISE:
             for method in parsed.methods.split(","):
