@@ -20,9 +20,10 @@ from benchmarks.recovery.odebench import TIMES, truth
 from benchmarks.rows import Rows
 from pdes.ode_families.odebench import ROWS
 from pdes.randomness import generator
+from sciml.recovery.batches import Batch
 from sciml.recovery.features import Feature, Features, state
 from sciml.recovery.series import record
-from sciml.recovery.shooting import LOOSE, MIDDLE, STRICT, Batch, Shooting
+from sciml.recovery.shooting import LOOSE, MIDDLE, STRICT, Shooting
 
 OFF, CLOSE, SHARE = 0.2, 1e-6, 0.9
 STEPS, CALLS = 20, 10
@@ -37,10 +38,10 @@ def structure(number: int) -> tuple[Features, np.ndarray]:
     _, _, sides, constants, starts = ROWS[number - 1]
     known: dict[Any, float] = {sympy.Symbol(f"c{i}", real=True): float(value) for i, value in enumerate(constants)}
     states = [state(i) for i in range(len(starts[0]))]
-    names = {str(s): s for s in (*known, *states)}
+    names: dict[str, Any] = {str(s): s for s in (*known, *states)}
     found: list[list[tuple[float, Feature]]] = []
     for side in sides.split(";"):
-        expression = sympy.expand(sympy.sympify(side.replace("^", "**"), locals=names), log=False, power_exp=False)
+        expression = sympy.expand(sympy.parse_expr(side.replace("^", "**"), names), log=False, power_exp=False)
         terms = [term.as_independent(*states, as_Add=False) for term in sympy.Add.make_args(expression)]
         found.append([(_value(front, known), _feature(rest, known)) for front, rest in terms])
     features = list({f.expression: f for side in found for _, f in side}.values())
@@ -56,7 +57,7 @@ def _value(front: sympy.Expr, known: Mapping[Any, float]) -> float:
 
 
 def _feature(rest: sympy.Expr, known: Mapping[Any, float]) -> Feature:
-    inner = tuple(sorted(rest.free_symbols & set(known), key=str))
+    inner = tuple(sorted((s for s in known if rest.has(s)), key=str))
     return Feature(rest, inner, tuple(known[c] for c in inner))
 
 
