@@ -27,6 +27,8 @@ COLUMNS, CELL, DPI = 7, (1.55, 0.95), 75
 """Of a contact sheet; inches of a cell."""
 FEW, FEW_COLUMNS, LARGER = 21, 4, 1.75
 """Up to so many systems get larger cells."""
+MANY = 300
+"""Points from which on they are drawn small."""
 GAP = 0.06
 """Between the two halves of a cell, in parts of one."""
 
@@ -61,8 +63,8 @@ class Figure:
 def parsed(equations: Sequence[str], names: Sequence[str] | None = None) -> System:
     """Stored right-hand sides as a system that can be simulated. names : of the states, x0, x1, ... if None."""
     names = tuple(names or (f"x{i}" for i in range(len(equations))))
-    symbols = {name: state(i) for i, name in enumerate(names)}
-    sides = [terms(sympy.sympify(e, locals=symbols), len(equations)) for e in equations]
+    symbols: dict[str, Any] = {name: state(i) for i, name in enumerate(names)}
+    sides = [terms(sympy.parse_expr(e, symbols), len(equations)) for e in equations]
     features = Features({(f.expression, f.start): f for side in sides for _, f in side}.values(), len(equations))
     C, constants = coefficients([sides], features)
     return System(features, C[0], constants[0], names)
@@ -91,7 +93,9 @@ def sheet(figures: Sequence[Figure], path: Path) -> None:
     """All systems on one picture, their first component: left the data and their simulation, right the held-out start."""
     from matplotlib.figure import Figure as Canvas
 
-    columns, scale = (COLUMNS, 1.0) if len(figures) > FEW else (FEW_COLUMNS, LARGER)
+    columns, scale = (COLUMNS, 1.0) if len(figures) > FEW else (min(FEW_COLUMNS, len(figures)), LARGER)
+    if len(figures) == 1:
+        scale = 2 * LARGER
     rows = -(-len(figures) // columns)
     canvas = Canvas(figsize=(columns * scale * CELL[0], rows * scale * CELL[1] + 0.3), layout="constrained")
     axes = canvas.subplots(rows, columns, squeeze=False).ravel()
@@ -119,7 +123,8 @@ def _half(axes: Any, panel: Panel, half: int) -> None:
             height = np.clip((values[:, 0] - low) / max(high - low, 1e-300), -0.3, 1.3)
             axes.plot((t - first) / span + half * (1 + GAP), height, style, **how)
 
-    draw(panel.data_t, panel.data, ".", color="0.72", markersize=1, markeredgewidth=0)
+    points = 0 if panel.data_t is None else len(panel.data_t)
+    draw(panel.data_t, panel.data, ".", color="0.6", markersize=1 if points > MANY else 3, markeredgewidth=0)
     draw(panel.t, panel.truth, color="0.35", linewidth=0.9)
     draw(panel.t, panel.found, color=("tab:blue", "tab:orange")[half], linewidth=0.7, dashes=(3, 1.5))
 
