@@ -6,6 +6,7 @@ benchmarks/results/recovery_<script>.png.
 """
 
 import html
+import io
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ COLUMNS, CELL, DPI = 7, (1.55, 0.95), 75
 """Of a contact sheet; inches of a cell."""
 FEW, FEW_COLUMNS, LARGER = 21, 4, 1.75
 """Up to so many systems get larger cells."""
+COLOURS = 32
+"""Of the picture's palette, which makes it a third as large."""
 MANY = 300
 """Points from which on they are drawn small."""
 GAP = 0.06
@@ -92,6 +95,7 @@ def page(figure: Figure) -> str:
 def sheet(figures: Sequence[Figure], path: Path) -> None:
     """All systems on one picture, their first component: left the data and their simulation, right the held-out start."""
     from matplotlib.figure import Figure as Canvas
+    from PIL import Image
 
     columns, scale = (COLUMNS, 1.0) if len(figures) > FEW else (min(FEW_COLUMNS, len(figures)), LARGER)
     if len(figures) == 1:
@@ -106,8 +110,11 @@ def sheet(figures: Sequence[Figure], path: Path) -> None:
         for half, panel in enumerate(figure.panels[:2]):
             _half(one, panel, half)
     canvas.supxlabel("left: data (dots), truth (grey), recovered (blue); right: held-out start (orange)", fontsize=7)
+    drawn, small = io.BytesIO(), io.BytesIO()
+    canvas.savefig(drawn, dpi=DPI)
+    Image.open(drawn).convert("RGB").quantize(COLOURS).save(small, "png", optimize=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    canvas.savefig(path, dpi=DPI)
+    write_bytes(path, small.getvalue())
 
 
 def _half(axes: Any, panel: Panel, half: int) -> None:

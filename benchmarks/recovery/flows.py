@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sympy
 
 from benchmarks.recovery import chaos, figures
 from benchmarks.recovery.chaos import AHEAD, COMPONENTS, LONG_TIMES, PERIOD, TIMES
@@ -52,13 +53,20 @@ def simulated(found: dict[tuple, float] | None, simulate: Callable, start: np.nd
     return Ode(chaos.Cubic(), "dopri8", 1e-10, 1e-12, limit=1e5).solve(start[None], times, chaos.parameters(found)).values[0]
 
 
-def compared(true: dict[tuple, float], found: dict[tuple, float] | None) -> dict[str, Any]:
-    """Exact support, missing and spurious terms, largest relative error of a true coefficient."""
-    got = found or {}
+def compared(true: dict[tuple, float], equations: Sequence[sympy.Expr]) -> dict[str, Any]:
+    """Exact support, missing and spurious terms (all that are no polynomials are), largest relative error of a true one."""
+    got: dict[tuple, float] = {}
+    others = 0
+    for d, side in enumerate(equations):
+        for term in sympy.Add.make_args(sympy.expand(side)):
+            one = monomials([term], COMPONENTS)
+            others += one is None
+            for (_, powers), value in (one or {}).items():
+                got[d, powers] = got.get((d, powers), 0.0) + value
     return {
-        "exact": found is not None and set(true) == set(got),
+        "exact": not others and set(true) == set(got),
         "missing": len(set(true) - set(got)),
-        "spurious": len(set(got) - set(true)),
+        "spurious": others + len(set(got) - set(true)),
         "coefficient_error": max(abs(got.get(key, 0.0) - value) / abs(value) for key, value in true.items()),
     }
 
@@ -82,7 +90,7 @@ def run(name: str, noise: float, seed: int, method: str, exponent: float) -> dic
     row["valid_time"] = exponent * valid_time(times, truth, simulated(found, simulate, truth[0], times))
     invariant = simulated(found, simulate, truth[0], LONG_TIMES * PERIOD[name])
     row["statistics"] = chaos.distance(chaos.long_run(name, chaos.OTHER), invariant) if np.isfinite(invariant).all() else None
-    return row | compared(chaos.terms(name), found)
+    return row | compared(chaos.terms(name), equations)
 
 
 def drawn(stored: Rows) -> Iterator[figures.Figure]:

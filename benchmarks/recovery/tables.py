@@ -210,7 +210,8 @@ def flows() -> list[str]:
         "error: the largest relative one of a true term. Valid time: Lyapunov times (ten at most) until the simulation from a "
         "start that was not seen leaves the truth. Statistics: distance of the components' distributions over 100 periods from "
         f"the true ones, in standard deviations; two true trajectories differ by {floor:.3f}. Additive noise in per cent of "
-        "each component's standard deviation."
+        "each component's standard deviation. Where methods have different counts a run was not finished, and their medians are "
+        "not of the same flows."
     )
     note += f" Left out, no exponent above zero by three standard errors: {', '.join(left_out)}." if left_out else ""
     ours = []
