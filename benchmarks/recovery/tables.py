@@ -210,8 +210,8 @@ def flows() -> list[str]:
         "error: the largest relative one of a true term. Valid time: Lyapunov times (ten at most) until the simulation from a "
         "start that was not seen leaves the truth. Statistics: distance of the components' distributions over 100 periods from "
         f"the true ones, in standard deviations; two true trajectories differ by {floor:.3f}. Additive noise in per cent of "
-        "each component's standard deviation. Where methods have different counts a run was not finished, and their medians are "
-        "not of the same flows."
+        "each component's standard deviation. Different counts are runs that were not finished: their "
+        "medians are not of the same flows."
     )
     note += f" Left out, no exponent above zero by three standard errors: {', '.join(left_out)}." if left_out else ""
     ours = []
@@ -225,7 +225,7 @@ def flows() -> list[str]:
             ours.append([name, f"{one['exponent']:.4f} ± {one['exponent_error']:.4f}", number(one["largest"]), *cells])
     names = ["flow", "Lyapunov exponent", "largest value", "0 %", "1 %", "5 %"]
     each = [section("Each flow: exact of fits, median valid time (sciml.recover)", names, ours)]
-    return [section("Chaotic flows", head, body), note, "", *sheet("flows", "chaotic flows at 5 % noise"), *each]
+    return [section("Chaotic flows", head, body), note, "", *sheet("flows", "chaotic flows, most noise that was run"), *each]
 
 
 def refinement() -> list[str]:
