@@ -1,6 +1,7 @@
 """ODEBench: 63 systems, fit on the corrupted first trajectory, score against both clean ones.
 
     python -m benchmarks.recovery.odebench [--methods recovery,pysindy,pysindy_tuned] [--seeds 3] [--backwards]
+        [--figures FOLDER]
 
 Noise multiplies the states, x (1 + sigma eps); then a share rho of the points is left out. Reconstruction: R^2 of the
 simulation from the clean first start; generalisation: from the other start of the benchmark. A system counts where R^2 > 0.9;
@@ -12,12 +13,14 @@ d'Ascoli et al., ODEFormer, ICLR 2024 (the benchmark; their generalisation start
 import argparse
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import sympy
 
+from benchmarks.recovery import figures
 from benchmarks.recovery.peers import pysindy_default, pysindy_tuned
 from benchmarks.rows import Rows
 from pdes.ode_families.odebench import ROWS, SYSTEMS
@@ -92,11 +95,16 @@ def own(t: np.ndarray, x: np.ndarray):
 METHODS: dict[str, Callable] = {"recovery": own, "pysindy": pysindy_default, "pysindy_tuned": pysindy_tuned}
 
 
-def run(number: int, sigma: float, rho: float, seed: int, method: str, backwards: bool = False) -> dict[str, Any]:
-    """One fit and its scores."""
+def recording(number: int, sigma: float, rho: float, seed: int, backwards: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Both true trajectories, that of the fit first; times and corrupted states of the fit."""
     both = truth(number)[:: -1 if backwards else 1]
     rng = generator("odebench", seed, number, round(1000 * sigma), round(100 * rho))
-    t, x = thinned(TIMES, corrupted(both[0], sigma, rng), rho, rng)
+    return both, *thinned(TIMES, corrupted(both[0], sigma, rng), rho, rng)
+
+
+def run(number: int, sigma: float, rho: float, seed: int, method: str, backwards: bool = False) -> dict[str, Any]:
+    """One fit and its scores."""
+    both, t, x = recording(number, sigma, rho, seed, backwards)
     began = time.process_time()
     row: dict[str, Any] = {"system": number, "sigma": sigma, "rho": rho, "seed": seed, "method": method}
     try:
@@ -118,6 +126,25 @@ def run(number: int, sigma: float, rho: float, seed: int, method: str, backwards
     return row
 
 
+def drawn(rows: Rows, backwards: bool) -> Iterator[figures.Figure]:
+    """Ours of each system, at the conditions that are stored, those of the lowest seed."""
+    for number in range(1, 64):
+        stored = [r for r in rows.rows.values() if r["system"] == number and r["method"] == "recovery"]
+        panels, lines = [], []
+        for sigma, rho in CONDITIONS:
+            for row in sorted((r for r in stored if (r["sigma"], r["rho"]) == (sigma, rho)), key=lambda r: r["seed"])[:1]:
+                both, t, x = recording(number, sigma, rho, row["seed"], backwards)
+                system, said = figures.parsed(row["equations"]), f"noise {sigma:g}, {rho:.0%} left out, seed {row['seed']}"
+                found = [system.simulated(one[0], TIMES) for one in both]
+                r = [f"R² {row[key]:.4f}" if row[key] is not None else "failed" for key in ("reconstruction", "generalisation")]
+                panels.append(figures.Panel(f"{said}: {r[0]}", TIMES, both[0], found[0], t, x))
+                panels.append(figures.Panel(f"{said}, the other start: {r[1]}", TIMES, both[1], found[1]))
+                lines += [said, *(f"x{d}' = {e}" for d, e in enumerate(row["equations"]))]
+        if panels:
+            name = f"{number:02d} {ROWS[number - 1][1]}"
+            yield figures.Figure(name, [f"x{d}" for d in range(panels[0].truth.shape[1])], lines, panels)
+
+
 def main() -> None:
     """Fit what is missing; store row by row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -125,16 +152,23 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--systems", default="1-63")
     parser.add_argument("--backwards", action="store_true", help="fit on the second trajectory")
+    parser.add_argument("--figures", type=Path, help="folder for a page of each system")
     chosen = parser.parse_args()
     first, last = map(int, chosen.systems.split("-"))
     name = "recovery_odebench" + ("_backwards" if chosen.backwards else "")
     rows = Rows(name, {"points": len(TIMES), "threshold": THRESHOLD, "truth": "1e-12", "backwards": chosen.backwards})
+    _fill(rows, chosen, range(first, last + 1))
+    if chosen.figures is not None:
+        figures.write(name.removeprefix("recovery_"), drawn(rows, chosen.backwards), chosen.figures)
+
+
+def _fill(rows: Rows, chosen: argparse.Namespace, numbers: range) -> None:
     for seed in range(11, 11 + chosen.seeds):
         for sigma, rho in CONDITIONS:
             if not sigma and not rho and seed > 11:
                 continue  # nothing random in it
             for method in chosen.methods.split(","):
-                for number in range(first, last + 1):
+                for number in numbers:
                     key = f"{method}/{sigma}/{rho}/{seed}/{number}"
                     if key not in rows:
                         row = rows.add(key, run(number, sigma, rho, seed, method, chosen.backwards))

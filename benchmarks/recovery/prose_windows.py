@@ -1,6 +1,6 @@
 """Short noisy windows of PROSE's systems: 64 points on [0, 2], 2 % noise; ours beside weak sparse regression alone.
 
-    python -m benchmarks.recovery.prose_windows [--windows 5]
+    python -m benchmarks.recovery.prose_windows [--windows 5] [--figures FOLDER]
 
 Noise is additive, 2 % of each component's standard deviation on the window. Symbolic error: ||f - f*|| / ||f*|| over the states
 of the clean trajectory on the window, f* the true rates. Prediction: relative L2 error of the continuation on [2, 6] from
@@ -13,11 +13,14 @@ Liu, Zhang, Schaeffer, PROSE, Neural Networks 180, 2024 (the systems).
 import argparse
 import time
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import pdes
+from benchmarks.recovery import figures
 from benchmarks.rows import Rows
 from pdes.ode_families.prose import SYSTEMS
 from pdes.ordinary import rates
@@ -45,8 +48,8 @@ def weak_alone(t: np.ndarray, x: np.ndarray) -> System:
     return System(F, C, np.empty(0), tuple(f"x{i}" for i in range(D)), (), np.abs(x).max(axis=0))
 
 
-def run(name: str, window: int, method: str) -> dict[str, Any]:
-    """One window of one family by one method, and its scores."""
+def recording(name: str, window: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, float]]:
+    """Times and clean states on [0, 6], noisy ones on the window, parameters."""
     problem = SYSTEMS[name].replace(time=(0.0, LAST), frames=3 * (POINTS - 1) + 1)
     data = pdes.generate(problem, n=window + 1, resolution=1, seed=23, progress=False)
     names = problem.equation.unknowns
@@ -55,9 +58,17 @@ def run(name: str, window: int, method: str) -> dict[str, Any]:
     inside = clean[:POINTS]
     rng = generator("prose_windows", name, window)
     noisy = inside + NOISE * inside.std(axis=0) * rng.standard_normal(inside.shape)
-    parameters = {key: float(values[window]) for key, values in data.parameters.items()}
+    return times, clean, noisy, {key: float(values[window]) for key, values in data.parameters.items()}
+
+
+def run(name: str, window: int, method: str) -> dict[str, Any]:
+    """One window of one family by one method, and its scores."""
+    equation = SYSTEMS[name].equation
+    names = equation.unknowns
+    times, clean, noisy, parameters = recording(name, window)
+    inside = clean[:POINTS]
     values = {**parameters, **{key: inside[:, i] for i, key in enumerate(names)}, "t": times[:POINTS]}
-    true = np.stack([np.broadcast_to(evaluate(side, values, _none, np), POINTS) for side in rates(problem.equation)], 1)
+    true = np.stack([np.broadcast_to(evaluate(side, values, _none, np), POINTS) for side in rates(equation)], 1)
     began = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -83,10 +94,26 @@ def _none(e, walk):
     raise AssertionError("no derivatives in these systems")
 
 
+def drawn(rows: Rows) -> Iterator[figures.Figure]:
+    """Ours of each family, first window: the window, and the continuation."""
+    for name in SYSTEMS:
+        if (key := f"recovery/{name}/0") in rows:
+            system = figures.parsed(rows[key]["equations"])
+            times, clean, noisy, _ = recording(name, 0)
+            first, rest = times[:POINTS], times[POINTS - 1 :]
+            panels = [
+                figures.Panel("window", first, clean[:POINTS], system.simulated(clean[0], first), first, noisy),
+                figures.Panel("continuation", rest, clean[POINTS - 1 :], system.simulated(clean[POINTS - 1], rest)),
+            ]
+            lines = [f"x{d}' = {e}" for d, e in enumerate(rows[key]["equations"])]
+            yield figures.Figure(name.removeprefix("prose_"), [f"x{d}" for d in range(clean.shape[1])], lines, panels)
+
+
 def main() -> None:
     """Fit what is missing; store row by row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--windows", type=int, default=5)
+    parser.add_argument("--figures", type=Path, help="folder for a page of each system")
     chosen = parser.parse_args()
     rows = Rows("recovery_prose_windows", {"points": POINTS, "window": WINDOW, "noise": NOISE})
     for window in range(chosen.windows):
@@ -96,6 +123,8 @@ def main() -> None:
                 if key not in rows:
                     row = rows.add(key, run(name, window, method))
                     print(key, f"{row['symbolic_error']:.3g} {row['prediction_error']:.3g} {row['seconds']:.1f} s", flush=True)
+    if chosen.figures is not None:
+        figures.write("prose_windows", drawn(rows), chosen.figures)
 
 
 if __name__ == "__main__":

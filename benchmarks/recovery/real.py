@@ -1,11 +1,11 @@
 """A measured series: pelts of hares and lynx counted by the Hudson's Bay Company, 1900 to 1920, 21 years (package pints).
 
-    python -m benchmarks.recovery.real
+    python -m benchmarks.recovery.real [--figures FOLDER]
 
 Equations are recovered from all years with polynomials of degree two (21 points of two components carry no more), beside the
 textbook's structure with its constants fitted, and both from the first 16 years, whose continuation is compared with the last
 five and with two forecasts that know nothing: the mean of the past, and the value of one period (ten years) before. The page of
-the fit goes to the folder given by --page.
+the fit and a figure go to the folder given by --figures.
 
 Howard, Modeling basics, Texas A&M University 2009 (the table); Elton, Nicholson, Journal of Animal Ecology 11, 1942 (the data).
 """
@@ -20,6 +20,7 @@ import numpy as np
 import sympy
 
 from benchmarks.record import record
+from benchmarks.recovery import figures
 from sciml.recovery import Recovery
 
 KEPT, PERIOD = 16, 10
@@ -84,10 +85,22 @@ def relative(found: np.ndarray, truth: np.ndarray) -> float:
     return float(error) if np.isfinite(error) else float("inf")
 
 
+def drawn(whole: Recovery, part: Recovery, t: np.ndarray, x: np.ndarray) -> figures.Figure:
+    """All years and their fit; the forecast of the last years from the first."""
+    fine = np.linspace(t[0], t[-1], 200)
+    fit = whole.system_.simulated(whole.bands()[0].mean(axis=0)[0], fine)
+    panels = [
+        figures.Panel("all years", fine, None, fit, t, x),
+        figures.Panel(f"forecast from the first {KEPT} years", t[KEPT:], x[KEPT:], forecast(part, t)),
+    ]
+    lines = [f"{name}' = {e}" for name, e in zip(NAMES, whole.equations(5), strict=True)]
+    return figures.Figure("hare lynx", NAMES, lines, panels, "years from 1900")
+
+
 def main() -> None:
     """Fit, forecast, store; write the page where a folder is given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--page", type=Path, default=None, help="folder for the page of the fit")
+    parser.add_argument("--figures", type=Path, help="folder for the page of the fit and the figure")
     chosen = parser.parse_args()
     t, x = pelts()
     began = time.process_time()
@@ -112,8 +125,9 @@ def main() -> None:
         },
     }
     record("recovery_real", payload)
-    if chosen.page is not None:
-        whole.report(chosen.page / "hare_lynx.html", "Hares and lynx, 1900 to 1920")
+    if chosen.figures is not None:
+        figures.write("real", [drawn(whole, part, t, x)], chosen.figures)
+        whole.report(chosen.figures / "real" / "report.html", "Hares and lynx, 1900 to 1920")
     print(whole, textbook, payload["first"], payload["forecast_error"], sep="\n")
 
 

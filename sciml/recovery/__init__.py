@@ -1,5 +1,6 @@
 """Equations from data: `recover(t, x)` and `Recovery`, see docs/recovery.md."""
 
-from sciml.recovery.estimator import Candidate, Recovery, recover
+from sciml.recovery.candidates import Candidate
+from sciml.recovery.estimator import Recovery, recover
 
 __all__ = ["Candidate", "Recovery", "recover"]

@@ -3,8 +3,9 @@
 import numpy as np
 
 from pdes.randomness import generator
-from sciml.recovery.search import Found, inverse
+from sciml.recovery.search import Found
 from sciml.recovery.shooting import STRICT
+from sciml.recovery.steps import inverse
 
 
 def bands(found: Found, draws: int, seed: int, level: float = 0.9) -> list[np.ndarray]:

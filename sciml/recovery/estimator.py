@@ -5,39 +5,22 @@ likelihood of whole trajectories and BIC, Laplace's and bootstrap intervals, war
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import sympy
 
 from sciml.recovery import scores, uncertainty
+from sciml.recovery.candidates import Candidate, bounded_first, listed
 from sciml.recovery.equations import System
 from sciml.recovery.features import Features, library, polynomials
 from sciml.recovery.proposals import Proposer, coefficients, gather
-from sciml.recovery.search import Found, Search
+from sciml.recovery.search import Search
 from sciml.recovery.series import Recording, record
 from solvers.errors import SettingError
 
 DEGREES = {1: 5, 2: 3, 3: 3}
 """Of the polynomials in the library "auto", by dimension; 2 beyond."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One of the systems that were kept.
-
-    system : its equations.   bic : less is better.   r2 : of the fitted trajectories and the data.   terms : their number.
-    """
-
-    system: System
-    bic: float
-    r2: float
-    terms: int
-
-    def equations(self, precision: int | None = None) -> list[sympy.Expr]:
-        """Right-hand sides; precision : significant digits, None keeps all."""
-        return self.system.equations(precision)
 
 
 class Recovery:
@@ -128,14 +111,8 @@ class Recovery:
             C, constants = coefficients(proposed, features)
             extra = search.shooting.start(C, C != 0, constants)
         reach = np.abs(self.recording_.states()).max(axis=0)
-        self._found = _bounded_first(search.run(extra, "sparse" in self.proposals, self.search), names, inputs, reach)
-        batch, shooting = self._found.batch, self._found.shooting
-        X, _ = shooting.flow(batch)
-        self.candidates_: list[Candidate] = []
-        for b in range(len(batch)):
-            system = System(features, batch.C[b], batch.constants[b], names, inputs, reach)
-            fit = scores.r2(shooting.y[shooting.mask], X[b][shooting.mask])
-            self.candidates_.append(Candidate(system, float(self._found.bic[b]), fit, system.terms))
+        self._found = bounded_first(search.run(extra, "sparse" in self.proposals, self.search), names, inputs, reach)
+        self.candidates_: list[Candidate] = listed(self._found, names, inputs, reach)
         self.system_ = self.candidates_[0].system
         self.posterior_, covariance = uncertainty.constants(self._found)
         self.flags_ = uncertainty.flags(
@@ -144,7 +121,9 @@ class Recovery:
         self.inclusion_: dict[str, dict[str, float]] = {name: {} for name in names}
         if self.n_boot:
             self.posterior_ = uncertainty.bootstrapped(self._found, self.posterior_, self.n_boot, self.seed)
-            shares = uncertainty.inclusion(search.systems(), self._found, np.array(base), self.n_boot, self.seed, search.prices)
+            shares = uncertainty.inclusion(
+                search.weak.systems(), self._found, np.array(base), self.n_boot, self.seed, search.prices
+            )
             for (d, j), share in sorted(shares.items(), key=lambda item: -item[1]):
                 self.inclusion_[names[d]][self.term_name(j)] = round(share, 4)
         return self
@@ -272,17 +251,6 @@ class Recovery:
         plain = {f.expression for f in polynomials(D, max(degrees), C)} if degrees else set()
         base = [j for j, f in enumerate(chosen) if f.expression in plain] or list(range(len(chosen)))
         return chosen, base
-
-
-def _bounded_first(found: Found, names: tuple, inputs: tuple, reach: np.ndarray) -> Found:
-    """Candidates that run away when simulated from the first state, as fitted or as smoothed, behind all others."""
-    one, failed = found.shooting.recording.trajectories[0], []
-    for C, constants, states in zip(found.batch.C, found.batch.constants, found.batch.states, strict=True):
-        system = System(found.shooting.features, C, constants, names, inputs, reach)
-        starts = (states[0], one.smooth[0])
-        failed.append(not all(np.isfinite(system.simulated(s, one.t, one.u if inputs else None)).all() for s in starts))
-    order = np.lexsort((found.bic, failed))
-    return replace(found, batch=found.batch.pick(order), bic=found.bic[order])
 
 
 def recover(t: Any, x: Any, u: Any = None, *, space: Any = None, **settings: Any) -> Any:

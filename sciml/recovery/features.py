@@ -131,6 +131,11 @@ class Features:
         return chosen, where.astype(int)
 
 
+def degree(e: sympy.Expr) -> int:
+    """Total degree of a polynomial."""
+    return sympy.Poly(e, *e.free_symbols).total_degree() if e.free_symbols else 0
+
+
 # -- libraries --------------------------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,8 @@ One HTML file that needs nothing else; formulas are MathML, drawings SVG.
 """
 
 import html
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +46,26 @@ def page(model: Recovery, title: str) -> str:
         _residuals(model),
         f"<h2>Code</h2><pre>{html.escape(model.python())}</pre><pre>{html.escape(model.latex())}</pre>",
     ]
+    return document(title, parts)
+
+
+def document(title: str, parts: Sequence[str]) -> str:
+    """An HTML page that needs nothing else, of pieces of HTML."""
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width,initial-scale=1'>"
         f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body><main>{''.join(parts)}</main></body></html>"
     )
+
+
+def drawing(title: str, series: Sequence[Series], y_label: str, x_label: str = "time") -> str:
+    """One figure of a page: curves and points over time, thinned to what a page can hold."""
+    thinned = []
+    for one in series:
+        step = max(1, np.size(one.x) // MOST_POINTS)
+        thinned.append(replace(one, x=np.asarray(one.x)[::step], y=np.asarray(one.y)[::step]))
+    drawn = chart(thinned, x_label=x_label, y_label=y_label, y_log=False)
+    return f"<figure><h2>{html.escape(title)}</h2>{drawn}</figure>"
 
 
 def whiteness(residuals: np.ndarray, lags: int = LAGS) -> tuple[np.ndarray, float]:
@@ -140,17 +157,15 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 def _trajectories(model: Recovery) -> str:
     figures = []
     for k, (one, band) in enumerate(zip(model.recording_.trajectories[:4], model.bands(), strict=False)):
-        step = max(1, len(one.t) // MOST_POINTS)
         simulated = model.system_.simulated(band[:, 0].mean(axis=0), one.t, one.u if one.u.shape[1] else None)
         for d, name in enumerate(model.system_.names):
             series = [
-                Series("data", one.t[::step], one.x[::step, d], "var(--classical)", "dots"),
-                Series("fit, 90 % band", one.t[::step], band[0, ::step, d], "var(--c0)"),
-                Series("", one.t[::step], band[1, ::step, d], "var(--c0)"),
-                Series("simulated from the first state", one.t[::step], simulated[::step, d], "var(--c1)", "dashed"),
+                Series("data", one.t, one.x[:, d], "var(--classical)", "dots"),
+                Series("fit, 90 % band", one.t, band[0, :, d], "var(--c0)"),
+                Series("", one.t, band[1, :, d], "var(--c0)"),
+                Series("simulated from the first state", one.t, simulated[:, d], "var(--c1)", "dashed"),
             ]
-            drawing = chart(series, x_label="time", y_label=name, y_log=False)
-            figures.append(f"<figure><h2>{html.escape(name)}, trajectory {k}</h2>{drawing}</figure>")
+            figures.append(drawing(f"{name}, trajectory {k}", series, name))
     return f"<div class='pair'>{''.join(figures)}</div>"
 
 
@@ -162,10 +177,8 @@ def _residuals(model: Recovery) -> str:
             correlations, inside = whiteness(r[:, d])
             size = float(np.sqrt(np.mean(r[:, d] ** 2)))
             rows.append([name, str(k), f"{size:.2f}", f"{correlations[0]:.2f}", f"{100 * inside:.0f} %"])
-            step = max(1, len(one.t) // MOST_POINTS)
-            series = [Series(name, one.t[::step], r[::step, d], f"var(--c{d % 8})", "dots")]
-            drawing = chart(series, x_label="time", y_label="residual / noise", y_log=False)
-            figures.append(f"<figure><h2>{html.escape(name)}, trajectory {k}</h2>{drawing}</figure>")
+            series = [Series(name, one.t, r[:, d], f"var(--c{d % 8})", "dots")]
+            figures.append(drawing(f"{name}, trajectory {k}", series, "residual / noise"))
     head = [
         "component",
         "trajectory",

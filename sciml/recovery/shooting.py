@@ -12,63 +12,20 @@ Bock, Recent advances in parameter identification techniques for ordinary differ
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from sciml.recovery.batches import Batch, Free, merged
 from sciml.recovery.features import Features
 from sciml.recovery.series import Recording, interpolant
+from sciml.recovery.steps import runge_kutta, solve_scaled
 
 WINDOWS = 32
 LEAST_INTERVALS = 4
 LOOSE, MIDDLE, STRICT = 3.0, 0.1, 0.01
 """Values of tau."""
 FIRST_DAMPING, LAST_DAMPING = 1e-3, 1e8
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Candidates over one set of features, and where their fit stands.
-
-    C : (candidate, component, feature) coefficients.   support : the same shape, which of them are free.
-    constants : (candidate, constant) of the features.   states : (candidate, window, component).
-    objective : (candidate,) of the last fit.
-    """
-
-    C: np.ndarray
-    support: np.ndarray
-    constants: np.ndarray
-    states: np.ndarray
-    objective: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.C)
-
-    def pick(self, index) -> "Batch":
-        """Some candidates, in the order of `index`."""
-        index = np.asarray(index, int)
-        return Batch(self.C[index], self.support[index], self.constants[index], self.states[index], self.objective[index])
-
-    @staticmethod
-    def join(parts: Sequence["Batch"]) -> "Batch":
-        """Several batches as one."""
-        names = ("C", "support", "constants", "states", "objective")
-        return Batch(*(np.concatenate([getattr(one, name) for one in parts]) for name in names))
-
-
-@dataclass(frozen=True)
-class Free:
-    """Free constants of a batch, padded to the most: coefficients first.
-
-    value : (candidate, constant) column among feature values and derivatives by their constants.
-    row : (candidate, constant) component of a coefficient, -1 of a feature's constant.   owner : feature.
-    used : (candidate, constant) what is not padding.
-    """
-
-    value: np.ndarray
-    row: np.ndarray
-    owner: np.ndarray
-    used: np.ndarray
 
 
 class Shooting:
@@ -196,7 +153,7 @@ class Shooting:
                 h = (self.h[:, i] / self.substeps)[:, None]
                 for k in range(self.substeps):
                     u = self.driven[:, i, k]
-                    X, S = _runge_kutta(rates, X, S, h, u)
+                    X, S = runge_kutta(rates, X, S, h, u)
                 xs.append(X)
                 if S is not None:
                     ss.append(S)
@@ -291,7 +248,7 @@ class Shooting:
                 trial = replace(trial, objective=self.residuals(X_new, trial.states, tau)[2])
                 better = going & (trial.objective < batch.objective)
                 gain = np.where(better, (batch.objective - trial.objective) / np.maximum(batch.objective, 1e-300), 0.0)
-                batch = _merged(batch, trial, better)
+                batch = merged(batch, trial, better)
                 pick = better[:, None, None, None]
                 X, S = np.where(pick, X_new, X), np.where(pick[..., None], S_new, S)
                 damping = np.where(better, damping / 10, damping * 10)
@@ -310,39 +267,3 @@ class Shooting:
             C[b, free.row[b, linear], free.value[b, linear]] += move[linear]
             constants[b, free.value[b, inner] - len(self.features)] += move[inner]
         return replace(batch, C=C, constants=constants, states=states)
-
-
-def _runge_kutta(rates, X, S, h, u):
-    """One step of order four of states and sensitivities. h : (window, 1).   u : (window, 3, control)."""
-    if S is None:
-        a, _ = rates(X, None, u[:, 0])
-        b, _ = rates(X + h / 2 * a, None, u[:, 1])
-        c, _ = rates(X + h / 2 * b, None, u[:, 1])
-        d, _ = rates(X + h * c, None, u[:, 2])
-        return X + h / 6 * (a + 2 * b + 2 * c + d), None
-    H = h[..., None]
-    a, A = rates(X, S, u[:, 0])
-    b, B = rates(X + h / 2 * a, S + H / 2 * A, u[:, 1])
-    c, C = rates(X + h / 2 * b, S + H / 2 * B, u[:, 1])
-    d, D = rates(X + h * c, S + H * C, u[:, 2])
-    return X + h / 6 * (a + 2 * b + 2 * c + d), S + H / 6 * (A + 2 * B + 2 * C + D)
-
-
-def solve_scaled(H: np.ndarray, g: np.ndarray, damping: np.ndarray) -> np.ndarray:
-    """(H + damping diag H)^-1 g for every candidate; rows without a diagonal stay zero."""
-    diagonal = np.einsum("bii->bi", H)
-    size = np.where(diagonal > 0, np.sqrt(np.maximum(diagonal, 0)), 1.0)
-    scaled = np.nan_to_num(H / size[:, :, None] / size[:, None, :], posinf=0.0, neginf=0.0)
-    n = H.shape[-1]
-    scaled[:, range(n), range(n)] = 1.0 + np.maximum(damping, 1e-13)[:, None]
-    side = np.nan_to_num(g / size, posinf=0.0, neginf=0.0)
-    try:
-        return np.linalg.solve(scaled, side[..., None])[..., 0] / size
-    except np.linalg.LinAlgError:
-        return np.stack([np.linalg.lstsq(a, b, rcond=None)[0] for a, b in zip(scaled, side, strict=True)]) / size
-
-
-def _merged(old: Batch, new: Batch, better: np.ndarray) -> Batch:
-    pick = lambda a, b: np.where(better.reshape(-1, *[1] * (a.ndim - 1)), b, a)  # noqa: E731
-    names = ("C", "support", "constants", "states", "objective")
-    return Batch(*(pick(getattr(old, name), getattr(new, name)) for name in names))

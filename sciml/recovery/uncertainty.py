@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pdes.randomness import generator
-from sciml.recovery.features import Features
-from sciml.recovery.search import Found, degree, inverse
+from sciml.recovery.batches import Batch
+from sciml.recovery.features import Features, degree
+from sciml.recovery.search import Found
 from sciml.recovery.series import Recording
-from sciml.recovery.shooting import STRICT, Batch
+from sciml.recovery.shooting import STRICT
 from sciml.recovery.sparse import best_subsets
+from sciml.recovery.steps import inverse
 from sciml.recovery.weak import WeakSystem
 
 SINGULAR = 1e-6
