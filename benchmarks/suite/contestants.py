@@ -3,16 +3,15 @@
 `roster` names them; `made` gives an untrained operator or module for `sciml.fit`.
 """
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.suite.peers import PEERS, installed
 from benchmarks.suite.tasks import Suite, SuiteTask
 from benchmarks.suite.trivial import Nearest, PerWave, Zero
 from sciml.operator import config_of, create
 from sciml.operators.classical import ClassicalSolver
-from solvers.errors import unknown_name
 
 TRIVIAL: dict[str, Callable[[], Any]] = {
     "zero": Zero,
@@ -55,51 +54,14 @@ def solver_name(factor: int) -> str:
     return "solver" if factor == 1 else f"solver / {factor}"
 
 
-def made(name: str, suite: Suite, task: SuiteTask, channels: tuple[int, int]) -> Any:
-    """The untrained contestant; `channels` in and out are for peers, which must know them."""
+def made(name: str, suite: Suite, task: SuiteTask, channels: tuple[int, int], seed: int = 0) -> Any:
+    """The untrained contestant; `channels` in and out are for peers, which must know them, and `seed` for their weights."""
     if name in TRIVIAL:
         return TRIVIAL[name]()
     if name.startswith("solver"):
         return ClassicalSolver(problem=task.posed(), coarsen=int(name.partition("/")[2] or 1))
     if name in PEERS:
-        return PEERS[name][1](task, *channels)
+        return PEERS[name][1](task, *channels, seed)
     operator = create(name)
     changes = task.networks.get(name.partition(":")[0], {})
     return operator.from_config(config_of(operator) | dict(changes)) if changes else operator
-
-
-# -- peers ------------------------------------------------------------------------------------------------------------
-
-
-def _neuralop(kind: str) -> Callable[[SuiteTask, int, int], Any]:
-    def make(task: SuiteTask, n_in: int, n_out: int) -> Any:
-        from neuralop import models  # pyright: ignore[reportMissingImports]
-
-        dimension = task.posed().domain.dimension
-        options: dict[str, Any] = {"factorization": "tucker", "rank": 0.3} if kind == "TFNO" else {}
-        sizes = {"modes": 8, "width": 12, "layers": 3} | dict(task.networks.get("neuraloperator", {}))
-        return getattr(models, kind)(
-            n_modes=(sizes["modes"],) * dimension,
-            in_channels=n_in, out_channels=n_out, hidden_channels=sizes["width"], n_layers=sizes["layers"], **options,
-        )  # fmt: skip
-
-    return make
-
-
-PEERS: dict[str, tuple[str, Callable[[SuiteTask, int, int], Any]]] = {
-    "neuraloperator FNO": ("neuralop", _neuralop("FNO")),
-    "neuraloperator TFNO": ("neuralop", _neuralop("TFNO")),
-}
-"""Name -> (package that must be there, how the network is made)."""
-
-
-def installed(name: str) -> bool:
-    """Whether a peer's package is there.
-
-    Raises
-    ------
-    UnknownName : no such peer.
-    """
-    if name not in PEERS:
-        raise unknown_name("peer", name, PEERS)
-    return importlib.util.find_spec(PEERS[name][0]) is not None

@@ -244,7 +244,7 @@ def trained(job: Job, suite: Suite, task: SuiteTask, data: dict[str, Dataset]) -
     sample = as_task(task.kind, data["train"])
     channels = len(sample.signature.inputs), len(sample.signature.outputs)
     torch.manual_seed(job.seed)  # modules of others draw their weights when they are made
-    untrained = made(job.contestant.name, suite, task, channels)
+    untrained = made(job.contestant.name, suite, task, channels, job.seed)
     if isinstance(untrained, ClassicalSolver):
         untrained.bind(as_task("trajectory" if task.track == "rollout" else task.kind, data["test"]))
         return untrained, {"seconds": 0.0, "epochs": 0}
