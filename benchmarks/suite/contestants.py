@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.suite.classics import METHODS, posed_by
 from benchmarks.suite.peers import PEERS, installed
 from benchmarks.suite.tasks import Suite, SuiteTask
 from benchmarks.suite.trivial import Nearest, PerWave, Zero
@@ -21,6 +22,8 @@ TRIVIAL: dict[str, Callable[[], Any]] = {
     "linear": lambda: create("linear"),
     "per wave": PerWave,
 }
+LABELS = "solver"
+"""The method that made the labels."""
 
 
 @dataclass(frozen=True)
@@ -38,28 +41,36 @@ def roster(suite: Suite, task: SuiteTask) -> list[Contestant]:
     periodic = all(axis.kind == "periodic" for axis in grid.axes)
     skipped = {name for name, out in (("per wave", not periodic), ("persistence", task.kind == "steady")) if out}
     found = [Contestant(name, "trivial") for name in TRIVIAL if name not in skipped]
-    found += [Contestant(solver_name(factor), "classical") for factor in task.coarsen]
-    found += [Contestant(name, "network", True) for name in suite.networks]
-    found += [Contestant(name, "peer", True) for name in suite.peers if installed(name)]
+    for method, factors in ({LABELS: task.coarsen} | dict(task.methods)).items():
+        found += [Contestant(rung(method, factor), "classical") for factor in factors]
+    for name in (*suite.networks, *suite.peers, *task.also):
+        if name not in PEERS:
+            found.append(Contestant(name, "network", True))
+        elif installed(name):
+            found.append(Contestant(name, "peer", True))
     return found
 
 
-def takes_part(name: str, suite: Suite) -> bool:
-    """Whether a name is one of the suite's, wherever its package is installed."""
-    return name in TRIVIAL or name.startswith("solver") or name in (*suite.networks, *suite.peers)
+def takes_part(name: str, suite: Suite, task: SuiteTask) -> bool:
+    """Whether a name is one of the task's, wherever its package is installed."""
+    rungs = [rung(m, factor) for m, factors in ({LABELS: task.coarsen} | dict(task.methods)).items() for factor in factors]
+    return name in (*TRIVIAL, *rungs, *suite.networks, *suite.peers, *task.also)
 
 
-def solver_name(factor: int) -> str:
+def rung(method: str, factor: int) -> str:
     """ "solver / 4" is the classical one on a grid four times coarser than the stored one."""
-    return "solver" if factor == 1 else f"solver / {factor}"
+    return method if factor == 1 else f"{method} / {factor}"
 
 
 def made(name: str, suite: Suite, task: SuiteTask, channels: tuple[int, int], seed: int = 0) -> Any:
     """The untrained contestant; `channels` in and out are for peers, which must know them, and `seed` for their weights."""
     if name in TRIVIAL:
         return TRIVIAL[name]()
-    if name.startswith("solver"):
-        return ClassicalSolver(problem=task.posed(), coarsen=int(name.partition("/")[2] or 1))
+    method, _, factor = (part.strip() for part in name.partition("/"))
+    if method == LABELS:
+        return ClassicalSolver(problem=task.posed(), coarsen=int(factor or 1))
+    if method in METHODS:
+        return ClassicalSolver(problem=posed_by(method, task.posed()), coarsen=int(factor or 1))
     if name in PEERS:
         return PEERS[name][1](task, *channels, seed)
     operator = create(name)

@@ -165,7 +165,7 @@ def rows_of(folder: str | Path, task: SuiteTask, suite: Suite) -> list[dict]:
         if path.name == "data.json":
             continue
         row = json.loads(path.read_text())
-        if "cannot" in row or not takes_part(row["contestant"], suite):
+        if "cannot" in row or not takes_part(row["contestant"], suite, task):
             continue
         wanted = recipe(Contestant(row["contestant"], row["kind"], row["kind"] in ("network", "peer")), suite, task)
         if row.get("data") != hashes or row.get("judges") != judges_hash() or row.get("recipe") != wanted:

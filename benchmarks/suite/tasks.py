@@ -34,6 +34,8 @@ class SuiteTask:
     epochs : of every learned contestant.   finer : factor of the grid for the track "resolution"; 1 leaves it out.
     shift : also test on the problem's held-out ranges.   foreign : also on data of others, of `foreign.FOREIGN`.
     networks : settings by network that this task needs.
+    methods : other classical methods (`classics.METHODS`) and the factors of their grids.
+    also : networks and peers that take part in this task alone.
     """
 
     name: str
@@ -53,9 +55,12 @@ class SuiteTask:
     shift: bool = True
     foreign: str = ""
     networks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    methods: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
 
     def __post_init__(self):
         object.__setattr__(self, "coarsen", tuple(self.coarsen))
+        object.__setattr__(self, "also", tuple(self.also))
         if self.track not in TRACKS:
             raise unknown_name("track", self.track, TRACKS)
         if min(self.resolution, self.train, self.validation, self.test, self.epochs, self.finer, *self.coarsen) < 1:
