@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.record import circumstances
 from benchmarks.rows import finished
-from benchmarks.suite import inverse, scoring
+from benchmarks.suite import flops, inverse, scoring
 from benchmarks.suite.contestants import Contestant, made, roster, takes_part
 from benchmarks.suite.tasks import Suite, SuiteTask, judges_hash, load
 from pdes import Dataset
@@ -333,7 +333,7 @@ def operator_of(job: Job, suite: Suite, task: SuiteTask, data: dict[str, Dataset
 
 def cost(task: SuiteTask, operator: Any, data: Dataset) -> dict[str, Any]:
     """Seconds of a whole answer (of a roll-out, all its steps) for one sample alone and per sample of a batch, transfers
-    included, and MiB that the batch adds at its peak (Linux)."""
+    included, MiB that the batch adds at its peak (Linux), and operations of one answer (see `flops`)."""
     from sciml.timing import median_seconds
 
     batch = scoring.question(task, operator, data).first(32)
@@ -344,7 +344,7 @@ def cost(task: SuiteTask, operator: Any, data: Dataset) -> dict[str, Any]:
     for name, part in (("seconds_single", batch.first(1)), ("seconds_batch", batch)):
         call = lambda part=part: scoring.answer(operator, part)  # noqa: E731
         found[name] = median_seconds(call, repeats=11, warmup=1, budget=1.0) / len(part.inputs)
-    return found
+    return found | {"flops": flops.counted(operator, batch)}
 
 
 def _forget_peak() -> None:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import sympy
 
 from pdes.equation import Equation
 from pdes.grammar import counts
@@ -85,15 +86,26 @@ class FiniteDifferences:
         for terms in linear:
             bound = sum(abs(evaluate(c, largest, _none, np)) * _symbol_bound(orders, grid) for orders, c in terms.items())
             total = max(total, float(np.max(bound)))
-        if any(evolution.nonlinear):
-            speed = self.speed if self.speed is not None else 1.5 * float(np.abs(state).max())
-            total += speed * sum(LARGEST[1] / h for h in grid.spacing)
-            total += 1.0  # reactions, in the units of time in which these equations are written
+        speed = self.speed if self.speed is not None else 1.5 * float(np.abs(state).max())
+        rates = {0.0}
+        for rest in evolution.nonlinear:  # products of values: each is differentiated outside, inside, or is a reaction
+            inner = {_orders(d, grid) for expression in rest.values() for d in expression.atoms(sympy.Derivative)}
+            orders = {o for o in (*rest, *inner) if any(o)}
+            moving = sum(speed * _symbol_bound(o, grid) for o in orders if sum(o) == 1)
+            stiffest = max((speed * _symbol_bound(o, grid) for o in orders if sum(o) > 1), default=0.0)
+            rates.add(moving + stiffest + bool(rest))  # reactions: 1, in the units of time of these equations
+        total += max(rates)
         return max(total, 1e-12)
 
 
 def _symbol_bound(orders: tuple[int, ...], grid: Grid) -> float:
     return float(np.prod([LARGEST[n] / h**n for n, h in zip(orders, grid.spacing, strict=True) if n]))
+
+
+def _orders(derivative: sympy.Derivative, grid: Grid) -> tuple[int, ...]:
+    """Of a derivative, by axis."""
+    orders = {variable.name: n for variable, n in counts(derivative)}
+    return tuple(orders.get(name, 0) for name in grid.names)
 
 
 def _none(e, walk):
@@ -119,7 +131,7 @@ def _symbol(orders: tuple[int, ...], grid: Grid) -> np.ndarray:
         if order:
             weights = STENCILS[order]
             reach = len(weights) // 2
-            one = sum(w / h**order * np.exp(2j * np.pi * modes * (i - reach)) for i, w in enumerate(weights))
+            one = np.sum([w / h**order * np.exp(2j * np.pi * modes * (i - reach)) for i, w in enumerate(weights)], axis=0)
             product = product * one.reshape((-1,) + (1,) * (grid.dimension - 1 - axis))
     return product
 
@@ -161,9 +173,7 @@ def _rates(equation: Equation, grid: Grid, state: Any, known: Mapping) -> list:
     everything = values | dict(known) | dict(zip(grid.names, (jnp.asarray(mesh) for mesh in grid.mesh()), strict=True))
 
     def derivative(e, walk):
-        orders = dict((variable.name, n) for variable, n in counts(e))
-        inside = jnp.broadcast_to(walk(e.expr), state.shape[1:])
-        return differentiated(inside, tuple(orders.get(name, 0) for name in grid.names), grid)
+        return differentiated(jnp.broadcast_to(walk(e.expr), state.shape[1:]), _orders(e, grid), grid)
 
     couplings = evolution.coupling or ({},) * len(names)
     out = []

@@ -61,6 +61,11 @@ def repaid(e: Entry) -> str:
     return "never" if e.repaid is None else f"{e.repaid:,.0f}"
 
 
+def operations(e: Entry) -> str:
+    """Of one answer, in millions."""
+    return f"{e.flops / 1e6:.3g} M" if e.flops and e.kind in KINDS else "–"
+
+
 def rows(table: Table) -> list[list[str]]:
     """One line for each contestant."""
     out = []
@@ -70,7 +75,7 @@ def rows(table: Table) -> list[list[str]]:
         out.append([
             e.name + (f" ({blown})" if blown else ""), error(e, table.floor), "–" if e.test is None else percent(e.test.median),
             "–" if e.test is None else percent(e.test.q90), other(e.finer), other(e.shift), other(e.foreign),
-            f"{e.parameters:,}" if e.parameters else "–", f"{e.training:.0f} s" if e.training >= 1 else "–",
+            f"{e.parameters:,}" if e.parameters else "–", operations(e), f"{e.training:.0f} s" if e.training >= 1 else "–",
             "–" if single is None else milliseconds(single), "–" if batch is None else milliseconds(batch),
             speed(e), sharpness(e), repaid(e),
         ])  # fmt: skip
@@ -78,8 +83,8 @@ def rows(table: Table) -> list[list[str]]:
 
 
 HEAD = [
-    "", "error (95 % interval)", "median", "90 %", "finer grid", "other ranges", "data of others", "parameters", "training",
-    "one answer", "in a batch", "S", "A", "N*",
+    "", "error (95 % interval)", "median", "90 %", "finer grid", "other ranges", "data of others", "parameters", "operations",
+    "training", "one answer", "in a batch", "S", "A", "N*",
 ]  # fmt: skip
 
 
@@ -215,9 +220,11 @@ def markdown(suite: Suite, found: Sequence[Table], command: str) -> str:
 
 
 EXPLAINED = """Every contestant answers the same test samples. Errors are means over samples and seeds, with 95 % bootstrap
-intervals over both. `solver / k` is the classical solver on a grid k times coarser, interpolated back. S: time of the classical
-solver at equal error over the operator's; above 1 the operator is faster. A: error of the classical solver in the operator's
-time over the operator's; above 1 the operator is more accurate. N*: answers until the time saved has paid for training and
-labels. Times are those of one thread; S, A and N* at the better of one sample and a batch. "finer grid" asks for the same
-samples on a grid with twice the points, "other ranges" for parameters or inputs outside the training ranges; networks saw
+intervals over both. `solver / k` is the classical solver on a grid k times coarser, interpolated back; rungs of other names are
+other methods, and S, A and N* are measured against the best of all rungs. S: time of the classical solver at equal error over the
+operator's; above 1 the operator is faster. A: error of the classical solver in the operator's time over the operator's; above 1
+the operator is more accurate. N*: answers until the time saved has paid for training and labels. Operations are those of one
+answer (of a roll-out, all its steps): products, convolutions and transforms; of JAX networks also point-wise ones. Times are
+those of one thread; S, A and N* at the better of one sample and a batch. "finer grid" asks for the same samples on a grid with
+twice the points, "other ranges" for parameters or inputs outside the training ranges; networks saw
 neither."""
