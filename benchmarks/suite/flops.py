@@ -2,7 +2,8 @@
 
 Torch: products of matrices, convolutions and attention as `torch.utils.flop_counter` counts them (a multiplication with an
 addition is two), four times as many where numbers are complex, and transforms by the customary 5 N log2 N, half of it where
-they are real. Point-wise operations are not counted. JAX: what XLA says of the program before it optimises it, which counts them.
+they are real. Point-wise operations are not counted. JAX: what XLA says of the program before it optimises it,
+which counts them.
 Solvers and predictors that are no networks have no count.
 """
 

@@ -220,11 +220,11 @@ def markdown(suite: Suite, found: Sequence[Table], command: str) -> str:
 
 
 EXPLAINED = """Every contestant answers the same test samples. Errors are means over samples and seeds, with 95 % bootstrap
-intervals over both. `solver / k` is the classical solver on a grid k times coarser, interpolated back; rungs of other names are
-other methods, and S, A and N* are measured against the best of all rungs. S: time of the classical solver at equal error over the
-operator's; above 1 the operator is faster. A: error of the classical solver in the operator's time over the operator's; above 1
-the operator is more accurate. N*: answers until the time saved has paid for training and labels. Operations are those of one
-answer (of a roll-out, all its steps): products, convolutions and transforms; of JAX networks also point-wise ones. Times are
-those of one thread; S, A and N* at the better of one sample and a batch. "finer grid" asks for the same samples on a grid with
-twice the points, "other ranges" for parameters or inputs outside the training ranges; networks saw
-neither."""
+intervals over both. `solver / k` is the classical solver on a grid k times coarser, interpolated back; rungs of other names
+are other methods, and S, A and N* are measured against the best of all rungs. S: time of the classical solver at equal error
+over the operator's; above 1 the operator is faster. A: error of the classical solver in the operator's time over the
+operator's; above 1 the operator is more accurate. N*: answers until the time saved has paid for training and labels.
+Operations are those of one answer (of a roll-out, all its steps): products, convolutions and transforms; of JAX networks also
+point-wise ones. Times are those of one thread; S, A and N* at the better of one sample and a batch. "finer grid" asks for the
+same samples on a grid with twice the points, "other ranges" for parameters or inputs outside the training ranges; networks
+saw neither."""
