@@ -134,7 +134,7 @@ def recipe(who: Contestant, suite: Suite, task: SuiteTask) -> dict[str, Any]:
     family = who.name.partition(":")[0]
     return {
         "epochs": task.epochs,
-        "network": dict(task.networks.get(family, {})),
+        "network": dict(task.networks.get(family.partition(" ")[0], {})) | dict(task.networks.get(family, {})),
         "training": dict(suite.training.get(family, {})),
     }
 
@@ -343,7 +343,7 @@ def cost(task: SuiteTask, operator: Any, data: Dataset) -> dict[str, Any]:
     found = {"mib": None if resident is None else _memory("VmHWM") - resident, "batch": len(batch.inputs), "threads": 1}
     for name, part in (("seconds_single", batch.first(1)), ("seconds_batch", batch)):
         call = lambda part=part: scoring.answer(operator, part)  # noqa: E731
-        found[name] = median_seconds(call, repeats=11, warmup=1, budget=1.0) / len(part.inputs)
+        found[name] = median_seconds(call, repeats=11, warmup=1, budget=0.5) / len(part.inputs)
     return found | {"flops": flops.counted(operator, batch)}
 
 
