@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.suite import systems
 from benchmarks.suite.classics import METHODS, posed_by
 from benchmarks.suite.peers import PEERS, installed
 from benchmarks.suite.tasks import Suite, SuiteTask
@@ -28,7 +29,8 @@ LABELS = "solver"
 
 @dataclass(frozen=True)
 class Contestant:
-    """Name in tables, kind ("trivial", "classical", "network", "peer") and whether training depends on a seed."""
+    """Name in tables, kind ("trivial", "classical", "network", "peer", or "reference": it knows the answer) and whether
+    training depends on a seed."""
 
     name: str
     kind: str
@@ -37,6 +39,9 @@ class Contestant:
 
 def roster(suite: Suite, task: SuiteTask) -> list[Contestant]:
     """All who can take part, in the order of the tables; peers where they are installed."""
+    if task.track in systems.TRACKS:
+        found = [Contestant(name, kind) for name, (kind, _) in systems.METHODS[task.track].items()]
+        return found + [Contestant(name, "network", True) for name in task.also]
     grid = task.posed().stored_grid(task.resolution)
     periodic = all(axis.kind == "periodic" for axis in grid.axes)
     skipped = {name for name, out in (("per wave", not periodic), ("persistence", task.kind == "steady")) if out}
@@ -53,6 +58,8 @@ def roster(suite: Suite, task: SuiteTask) -> list[Contestant]:
 
 def takes_part(name: str, suite: Suite, task: SuiteTask) -> bool:
     """Whether a name is one of the task's, wherever its package is installed."""
+    if task.track in systems.TRACKS:
+        return name in (*systems.METHODS[task.track], *task.also)
     rungs = [rung(m, factor) for m, factors in ({LABELS: task.coarsen} | dict(task.methods)).items() for factor in factors]
     return name in (*TRIVIAL, *rungs, *suite.networks, *suite.peers, *task.also)
 
@@ -64,6 +71,8 @@ def rung(method: str, factor: int) -> str:
 
 def made(name: str, suite: Suite, task: SuiteTask, channels: tuple[int, int], seed: int = 0) -> Any:
     """The untrained contestant; `channels` in and out are for peers, which must know them, and `seed` for their weights."""
+    if name in systems.METHODS.get(task.track, ()):
+        return systems.METHODS[task.track][name][1](task)
     if name in TRIVIAL:
         return TRIVIAL[name]()
     method, _, factor = (part.strip() for part in name.partition("/"))

@@ -118,7 +118,7 @@ def _elsewhere(rows: Sequence[dict], where: str) -> Summary | str | None:
 
 def _placed(e: Entry, rungs: Sequence[Entry], trivial: Entry | None, about: Mapping, task: SuiteTask) -> Entry:
     """With its standing beside floor, ceiling and ladder, at the batch size that suits it better."""
-    if e.test is None or e.kind in ("classical", "trivial"):
+    if e.test is None or e.kind in ("classical", "trivial", "reference"):
         return e
     error = e.test.mean
     floor = about.get("label_error")

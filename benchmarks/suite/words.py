@@ -13,7 +13,10 @@ from benchmarks.suite.tasks import Suite
 from sciml.comparison import milliseconds
 from sciml.metrics.rollout import CEILING
 
-MEASURE = {"map": "relative L2", "rollout": "geometric mean of nRMSE over the roll-out"}
+MEASURE = {
+    "map": "relative L2", "rollout": "geometric mean of nRMSE over the roll-out",
+    "symbolic": "relative error on [2, 6] from noisy frames on [0, 2]", "which": "Brier score",
+}  # fmt: skip
 KINDS = ("network", "peer")
 
 
@@ -113,6 +116,33 @@ def inverse_rows(table: Table) -> list[list[str]]:
     return [row for _, row in sorted(found, key=lambda pair: pair[0])]
 
 
+_READ = ("right structure", "error of f", "on the orbit")
+EQUATIONS = ["", *(f"{what}, {where}" for where in ("test", "other numbers") for what in _READ)]
+
+
+def equation_rows(table: Table) -> list[list[str]]:
+    """Of the contestants that read equations: share of right structures, median errors of f; none where there are none."""
+    found = []
+    for e in table.entries:
+        row = next((r for r in table.rows[e.name] if "equation: error" in r.get("scores", {}).get("test", {})), None)
+        if row is None or e.kind == "reference":
+            continue
+        cells = []
+        for where in ("test", "shift"):
+            s = row["scores"].get(where, {})
+            known = "equation: error" in s
+            cells.append(percent(float(np.mean(s["equation: structure"]))) if known else "–")
+            for name in ("equation: error", "equation: error on the orbit"):
+                cells.append(percent(float(np.median(s[name]))) if known else "–")
+        found.append([e.name, *cells])
+    return found
+
+
+def size(t: Table) -> str:
+    """Points of a task."""
+    return f"{t.task.resolution} points per side" if t.task.track in ("map", "rollout") else f"{t.task.resolution} noisy frames"
+
+
 def verdicts(table: Table) -> list[str]:
     """What the table says, in sentences."""
     learned = table.of_kind(*KINDS)
@@ -209,9 +239,11 @@ def markdown(suite: Suite, found: Sequence[Table], command: str) -> str:
     parts += [f"- {line}" for line in front_page(suite, found)] + [""]
     parts.append(section("Over all tasks", ["", "error / error of the linear map", "pairings won", "tasks"], ranking(found)))
     for t in found:
-        title = f"{t.task.label}: {t.about['equation']}, {t.task.resolution} points per side, {MEASURE[t.task.track]}"
+        title = f"{t.task.label}: {t.about['equation']}, {size(t)}, {MEASURE[t.task.track]}"
         parts.append(section(title, HEAD, rows(t)))
         parts += [f"- {line}" for line in verdicts(t)] + [""]
+        if found_in := equation_rows(t):
+            parts.append(section(f"{t.task.label}: the equation read from the window", EQUATIONS, found_in))
         if found_in := inverse_rows(t):
             parts.append(
                 section(f"{t.task.label}: the coefficient from the answer, median |log(found / true)|", INVERSE, found_in)
