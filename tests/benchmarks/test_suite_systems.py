@@ -25,7 +25,7 @@ problem = "three"
 resolution = 64
 train = 60
 validation = 6
-test = 6
+test = 4
 epochs = 2
 
 [[task]]
@@ -136,6 +136,7 @@ def test_recovery_forecasts_and_writes_its_equation_in_words():
     forecast, found = systems._recovered(noisy[lorenz, : systems.GIVEN], data.times)
     assert forecast.shape == (1, 128, 3)
     true = words_of(data.equations[lorenz[0]].tolist(), 3)
+    assert found is not None
     assert len(found[0]) == len(true)
 
 
