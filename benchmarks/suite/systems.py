@@ -199,7 +199,7 @@ def _sindy(task: "SuiteTask") -> Any:
         for window in states:
             try:
                 forecast, words = sindy(_unknown(window[None], times), window[None])
-                parts.append((forecast[0], words[0]))
+                parts.append((forecast[0], _plain(words[0])))
             except SettingError:  # no term is left in some component: u' = 0 has no words
                 parts.append((np.repeat(window[-1:], len(times) - GIVEN, axis=0), None))
         return np.stack([forecast for forecast, _ in parts]), [words for _, words in parts]
@@ -212,8 +212,6 @@ def _recover(task: "SuiteTask") -> Any:
 
 
 def _recovered(states: np.ndarray, times: np.ndarray) -> Reading:
-    import sympy
-
     import sciml
     from pdes.canonical import STATES, canonical, system_words
     from solvers.errors import UserError
@@ -229,12 +227,18 @@ def _recovered(states: np.ndarray, times: np.ndarray) -> Reading:
             forecast[i] = window[-1]
             words.append(None)
             continue
-        sides = [e.subs({sympy.Symbol(f"x{k}"): s for k, s in enumerate(STATES)}) for e in found.equations()]
+        named = {f"x{k}": state for k, state in enumerate(STATES)}
+        sides = [e.xreplace({symbol: named[symbol.name] for symbol in e.free_symbols}) for e in found.equations()]
         try:
-            words.append(system_words(canonical(sides)))
+            words.append(_plain(system_words(canonical(sides))))
         except (ValueError, ZeroDivisionError, UserError):  # an equation that the vocabulary cannot say
             words.append(None)
     return forecast, words
+
+
+def _plain(words: Sequence) -> list:
+    """Words and numbers, as JSON has them."""
+    return [tuple(w if isinstance(w, str) else float(w) for w in each) for each in words]
 
 
 def _start(times: np.ndarray, window: np.ndarray) -> np.ndarray:
@@ -257,7 +261,7 @@ def _prose_equation(task: "SuiteTask") -> Any:
     def read(states: np.ndarray, times: np.ndarray) -> Reading:
         inputs = np.ascontiguousarray(states.transpose(0, 2, 1)).astype(np.float32)
         answers = operator.equations(inputs, times=times, search=Search(beams=8))
-        return np.stack([a.forecast for a in answers]), [a.words or None for a in answers]
+        return np.stack([a.forecast for a in answers]), [_plain(a.words) or None for a in answers]
 
     return Method(read)
 
