@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.suite import systems
+from benchmarks.suite import readers, systems
 from benchmarks.suite.classics import METHODS, posed_by
 from benchmarks.suite.peers import PEERS, installed
 from benchmarks.suite.tasks import Suite, SuiteTask
@@ -40,7 +40,7 @@ class Contestant:
 def roster(suite: Suite, task: SuiteTask) -> list[Contestant]:
     """All who can take part, in the order of the tables; peers where they are installed."""
     if task.track in systems.TRACKS:
-        found = [Contestant(name, kind) for name, (kind, _) in systems.METHODS[task.track].items()]
+        found = [Contestant(name, kind) for name, (kind, _) in readers.METHODS[task.track].items()]
         return found + [Contestant(name, "network", True) for name in task.also]
     grid = task.posed().stored_grid(task.resolution)
     periodic = all(axis.kind == "periodic" for axis in grid.axes)
@@ -59,7 +59,7 @@ def roster(suite: Suite, task: SuiteTask) -> list[Contestant]:
 def takes_part(name: str, suite: Suite, task: SuiteTask) -> bool:
     """Whether a name is one of the task's, wherever its package is installed."""
     if task.track in systems.TRACKS:
-        return name in (*systems.METHODS[task.track], *task.also)
+        return name in (*readers.METHODS[task.track], *task.also)
     rungs = [rung(m, factor) for m, factors in ({LABELS: task.coarsen} | dict(task.methods)).items() for factor in factors]
     return name in (*TRIVIAL, *rungs, *suite.networks, *suite.peers, *task.also)
 
@@ -71,8 +71,8 @@ def rung(method: str, factor: int) -> str:
 
 def made(name: str, suite: Suite, task: SuiteTask, channels: tuple[int, int], seed: int = 0) -> Any:
     """The untrained contestant; `channels` in and out are for peers, which must know them, and `seed` for their weights."""
-    if name in systems.METHODS.get(task.track, ()):
-        return systems.METHODS[task.track][name][1](task)
+    if name in readers.METHODS.get(task.track, ()):
+        return readers.METHODS[task.track][name][1](task)
     if name in TRIVIAL:
         return TRIVIAL[name]()
     method, _, factor = (part.strip() for part in name.partition("/"))

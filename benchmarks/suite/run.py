@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.record import circumstances
 from benchmarks.rows import finished
-from benchmarks.suite import flops, inverse, scoring, systems
+from benchmarks.suite import flops, inverse, readers, scoring, systems
 from benchmarks.suite.contestants import Contestant, made, roster, takes_part
 from benchmarks.suite.tasks import Suite, SuiteTask, judges_hash, load
 from pdes import Dataset
@@ -131,8 +131,8 @@ def about(task: SuiteTask, data: dict[str, Dataset], hashes: dict[str, str], fol
 
 def recipe(who: Contestant, suite: Suite, task: SuiteTask) -> dict[str, Any]:
     """How a contestant is trained, besides its own choices: a row of another recipe is made again."""
-    if who.name in systems.METHODS.get(task.track, ()):
-        return systems.recipe(who.name)
+    if who.name in readers.METHODS.get(task.track, ()):
+        return readers.recipe(who.name)
     if not who.seeded:
         return {}
     family = who.name.partition(":")[0]
@@ -227,7 +227,7 @@ def _measured(job: Job, suite: Suite, task: SuiteTask, data: dict[str, Dataset])
         true = scoring.truth(task, part)
         times = None if part.times is None else np.asarray(part.times)
         scored = scoring.scores(task, found[where], true, part.grid, times)
-        words = systems.equations_of(operator, asked.inputs) if task.track == "symbolic" else None
+        words = readers.equations_of(operator, asked.inputs) if task.track == "symbolic" else None
         if words is not None:
             scored, equations[where] = scored | systems.judged(words, part), words
         judged[where] = {name: [float(f"{v:.7g}") for v in values] for name, values in scored.items()}
@@ -257,9 +257,9 @@ def trained(job: Job, suite: Suite, task: SuiteTask, data: dict[str, Dataset]) -
     channels = len(sample.signature.inputs), len(sample.signature.outputs)
     torch.manual_seed(job.seed)  # modules of others draw their weights when they are made
     untrained: Any = made(job.contestant.name, suite, task, channels, job.seed)
-    if job.contestant.name in systems.METHODS.get(task.track, ()) and job.contestant.kind != "trivial":
+    if job.contestant.name in readers.METHODS.get(task.track, ()) and job.contestant.kind != "trivial":
         untrained.bind(sample)  # nothing to train; PROSE comes trained
-        return untrained, {"seconds": systems.training_seconds(job.contestant.name), "epochs": 0}
+        return untrained, {"seconds": readers.training_seconds(job.contestant.name), "epochs": 0}
     if isinstance(untrained, ClassicalSolver):
         untrained.bind(as_task("trajectory" if task.track == "rollout" else task.kind, data["test"]))
         return untrained, {"seconds": 0.0, "epochs": 0}

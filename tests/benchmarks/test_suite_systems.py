@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.suite import page, systems, words
+from benchmarks.suite import page, readers, systems, words
 from benchmarks.suite.contestants import roster
 from benchmarks.suite.run import run
 from benchmarks.suite.standing import tables
@@ -124,17 +124,17 @@ def test_equations_that_somebody_changed_are_noticed(ran):
 def test_every_family_fitted_knows_the_right_one():
     task = SuiteTask("w", "which", "three", 64, 6, 2, 4, kind="classification")
     data, noisy = systems.drawn("three", 4, task.seed, "test")
-    method = systems.METHODS["which"]["every family fitted"][1](task)
+    method = readers.METHODS["which"]["every family fitted"][1](task)
     _, found = method.read(noisy[:, : systems.GIVEN], data.times)
-    scores = systems._as_classes(found, data.names)
+    scores = readers._as_classes(found, data.names)
     assert (scores.argmax(1) == data.families).all()
-    assert scores.max() == systems.SURE
+    assert scores.max() == readers.SURE
 
 
 def test_recovery_forecasts_and_writes_its_equation_in_words():
     data, noisy = systems.drawn("three", 4, 2026, "test")
     lorenz = np.flatnonzero(data.families == 1)[:1]
-    forecast, found = systems._recovered(noisy[lorenz, : systems.GIVEN], data.times)
+    forecast, found = readers._recovered(noisy[lorenz, : systems.GIVEN], data.times)
     assert forecast.shape == (1, 128, 3)
     assert found is not None
     assert symbolic_error(found[0], words_of(data.equations[lorenz[0]].tolist(), 3)) < 0.2
