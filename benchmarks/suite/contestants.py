@@ -3,16 +3,17 @@
 `roster` names them; `made` gives an untrained operator or module for `sciml.fit`.
 """
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.suite import readers, systems
+from benchmarks.suite.classics import METHODS, posed_by
+from benchmarks.suite.peers import PEERS, installed
 from benchmarks.suite.tasks import Suite, SuiteTask
 from benchmarks.suite.trivial import Nearest, PerWave, Zero
 from sciml.operator import config_of, create
 from sciml.operators.classical import ClassicalSolver
-from solvers.errors import unknown_name
 
 TRIVIAL: dict[str, Callable[[], Any]] = {
     "zero": Zero,
@@ -22,11 +23,14 @@ TRIVIAL: dict[str, Callable[[], Any]] = {
     "linear": lambda: create("linear"),
     "per wave": PerWave,
 }
+LABELS = "solver"
+"""The method that made the labels."""
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """Name in tables, kind ("trivial", "classical", "network", "peer") and whether training depends on a seed."""
+    """Name in tables, kind ("trivial", "classical", "network", "peer", or "reference": it knows the answer) and whether
+    training depends on a seed."""
 
     name: str
     kind: str
@@ -35,71 +39,49 @@ class Contestant:
 
 def roster(suite: Suite, task: SuiteTask) -> list[Contestant]:
     """All who can take part, in the order of the tables; peers where they are installed."""
+    if task.track in systems.TRACKS:
+        found = [Contestant(name, kind) for name, (kind, _) in readers.METHODS[task.track].items()]
+        return found + [Contestant(name, "network", True) for name in task.also]
     grid = task.posed().stored_grid(task.resolution)
     periodic = all(axis.kind == "periodic" for axis in grid.axes)
     skipped = {name for name, out in (("per wave", not periodic), ("persistence", task.kind == "steady")) if out}
     found = [Contestant(name, "trivial") for name in TRIVIAL if name not in skipped]
-    found += [Contestant(solver_name(factor), "classical") for factor in task.coarsen]
-    found += [Contestant(name, "network", True) for name in suite.networks]
-    found += [Contestant(name, "peer", True) for name in suite.peers if installed(name)]
+    for method, factors in ({LABELS: task.coarsen} | dict(task.methods)).items():
+        found += [Contestant(rung(method, factor), "classical") for factor in factors]
+    for name in (*suite.networks, *suite.peers, *task.also):
+        if name not in PEERS:
+            found.append(Contestant(name, "network", True))
+        elif installed(name):
+            found.append(Contestant(name, "peer", True))
     return found
 
 
-def takes_part(name: str, suite: Suite) -> bool:
-    """Whether a name is one of the suite's, wherever its package is installed."""
-    return name in TRIVIAL or name.startswith("solver") or name in (*suite.networks, *suite.peers)
+def takes_part(name: str, suite: Suite, task: SuiteTask) -> bool:
+    """Whether a name is one of the task's, wherever its package is installed."""
+    if task.track in systems.TRACKS:
+        return name in (*readers.METHODS[task.track], *task.also)
+    rungs = [rung(m, factor) for m, factors in ({LABELS: task.coarsen} | dict(task.methods)).items() for factor in factors]
+    return name in (*TRIVIAL, *rungs, *suite.networks, *suite.peers, *task.also)
 
 
-def solver_name(factor: int) -> str:
+def rung(method: str, factor: int) -> str:
     """ "solver / 4" is the classical one on a grid four times coarser than the stored one."""
-    return "solver" if factor == 1 else f"solver / {factor}"
+    return method if factor == 1 else f"{method} / {factor}"
 
 
-def made(name: str, suite: Suite, task: SuiteTask, channels: tuple[int, int]) -> Any:
-    """The untrained contestant; `channels` in and out are for peers, which must know them."""
+def made(name: str, suite: Suite, task: SuiteTask, channels: tuple[int, int], seed: int = 0) -> Any:
+    """The untrained contestant; `channels` in and out are for peers, which must know them, and `seed` for their weights."""
+    if name in readers.METHODS.get(task.track, ()):
+        return readers.METHODS[task.track][name][1](task)
     if name in TRIVIAL:
         return TRIVIAL[name]()
-    if name.startswith("solver"):
-        return ClassicalSolver(problem=task.posed(), coarsen=int(name.partition("/")[2] or 1))
+    method, _, factor = (part.strip() for part in name.partition("/"))
+    if method == LABELS:
+        return ClassicalSolver(problem=task.posed(), coarsen=int(factor or 1))
+    if method in METHODS:
+        return ClassicalSolver(problem=posed_by(method, task.posed()), coarsen=int(factor or 1))
     if name in PEERS:
-        return PEERS[name][1](task, *channels)
+        return PEERS[name][1](task, *channels, seed)
     operator = create(name)
     changes = task.networks.get(name.partition(":")[0], {})
     return operator.from_config(config_of(operator) | dict(changes)) if changes else operator
-
-
-# -- peers ------------------------------------------------------------------------------------------------------------
-
-
-def _neuralop(kind: str) -> Callable[[SuiteTask, int, int], Any]:
-    def make(task: SuiteTask, n_in: int, n_out: int) -> Any:
-        from neuralop import models  # pyright: ignore[reportMissingImports]
-
-        dimension = task.posed().domain.dimension
-        options: dict[str, Any] = {"factorization": "tucker", "rank": 0.3} if kind == "TFNO" else {}
-        sizes = {"modes": 8, "width": 12, "layers": 3} | dict(task.networks.get("neuraloperator", {}))
-        return getattr(models, kind)(
-            n_modes=(sizes["modes"],) * dimension,
-            in_channels=n_in, out_channels=n_out, hidden_channels=sizes["width"], n_layers=sizes["layers"], **options,
-        )  # fmt: skip
-
-    return make
-
-
-PEERS: dict[str, tuple[str, Callable[[SuiteTask, int, int], Any]]] = {
-    "neuraloperator FNO": ("neuralop", _neuralop("FNO")),
-    "neuraloperator TFNO": ("neuralop", _neuralop("TFNO")),
-}
-"""Name -> (package that must be there, how the network is made)."""
-
-
-def installed(name: str) -> bool:
-    """Whether a peer's package is there.
-
-    Raises
-    ------
-    UnknownName : no such peer.
-    """
-    if name not in PEERS:
-        raise unknown_name("peer", name, PEERS)
-    return importlib.util.find_spec(PEERS[name][0]) is not None

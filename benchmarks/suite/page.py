@@ -57,13 +57,19 @@ def _task(t: Table, folder: Path) -> str:
     title = f"{t.task.label} — {words.MEASURE[t.task.track]}"
     sentences = "".join(f"<li>{html.escape(line)}</li>" for line in words.verdicts(t))
     floor = "" if t.floor is None else f" The labels are {words.percent(t.floor)} off."
-    size = f"{t.task.resolution} points per side, {t.task.train} training and {t.task.test} test samples"
+    size = f"{words.size(t)}, {t.task.train} training and {t.task.test} test samples"
     lead = f"{t.about['description']} {t.about['equation']}; {size}.{floor}"
     figures = [_cost(t, colours), _steps(t, colours), _spectra(t, colours), _spread(t, colours)]
     return (
         f"<h2>{html.escape(title)}</h2><p class='lead'>{html.escape(lead)}</p><div class='verdict'><ul>{sentences}</ul></div>"
-        f"{_table(words.HEAD, words.rows(t), marks)}<div class='pair'>{''.join(figures)}</div>{_inverse(t)}{_fields(t, folder)}"
+        f"{_table(words.HEAD, words.rows(t), marks)}<div class='pair'>{''.join(figures)}</div>"
+        f"{_equations(t)}{_inverse(t)}{_fields(t, folder)}"
     )
+
+
+def _equations(t: Table) -> str:
+    rows = words.equation_rows(t)
+    return f"<h2>The equation read from the window</h2>{_table(words.EQUATIONS, rows)}" if rows else ""
 
 
 def _inverse(t: Table) -> str:
@@ -76,7 +82,7 @@ def _inverse(t: Table) -> str:
 def _colours(t: Table) -> dict[str, str]:
     learned = [e.name for e in t.entries if e.kind in words.KINDS]
     names = {name: f"var(--c{i % 8})" for i, name in enumerate(sorted(learned))}
-    fixed = {"classical": "var(--classical)", "trivial": "var(--muted)"}
+    fixed = {"classical": "var(--classical)", "trivial": "var(--muted)", "reference": "var(--ink)"}
     return names | {e.name: fixed[e.kind] for e in t.entries if e.kind in fixed}
 
 
@@ -91,7 +97,7 @@ def _levels(t: Table) -> list[Level]:
 
 
 def _cost(t: Table, colours: Mapping[str, str]) -> str:
-    timed = [e for e in t.entries if e.seconds and e.test and e.kind != "trivial"]
+    timed = [e for e in t.entries if e.seconds and e.test and e.kind not in ("trivial", "reference")]
     ladder = sorted((e for e in timed if e.kind == "classical"), key=lambda e: e.seconds[1])  # type: ignore[index]
     groups = [("classical solver", ladder, "squares", "var(--classical)")] if ladder else []
     groups += [(e.name, [e], "dots", colours[e.name]) for e in timed if e.kind != "classical"]
@@ -159,7 +165,7 @@ def _spread(t: Table, colours: Mapping[str, str]) -> str:
 
 def _fields(t: Table, folder: Path) -> str:
     """Best, median and worst sample of the best network."""
-    learned = t.of_kind(*words.KINDS)
+    learned = t.of_kind(*words.KINDS) if t.task.track in scoring.FIELDS else []
     errors = errors_of(t.rows[learned[0].name]) if learned else None
     if errors is None:
         return ""

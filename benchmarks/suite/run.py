@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.record import circumstances
 from benchmarks.rows import finished
-from benchmarks.suite import inverse, scoring
+from benchmarks.suite import flops, inverse, readers, scoring, systems
 from benchmarks.suite.contestants import Contestant, made, roster, takes_part
 from benchmarks.suite.tasks import Suite, SuiteTask, judges_hash, load
 from pdes import Dataset
@@ -36,6 +36,8 @@ from solvers.errors import DataError, UserError, unknown_name
 from solvers.files import write_bytes
 
 FIRST_SEED = 11
+BATCH = {"symbolic": 4}
+"""Samples of a timed batch, where it is not 32: equations take seconds each."""
 ELSEWHERE = ("finer", "shift", "foreign")
 
 
@@ -121,20 +123,22 @@ def about(task: SuiteTask, data: dict[str, Dataset], hashes: dict[str, str], fol
     known = np.asarray(floor, np.float64)[np.isfinite(np.asarray(floor, np.float64))]
     return {
         "task": task.label, "hashes": hashes, "label_error": float(known.mean()) if known.size else None,
-        "label_seconds": json.loads(manifest.read_text()).get("seconds_per_sample"), "train": task.train, "test": task.test,
-        "equation": str(task.posed().equation), "description": task.posed().description,
+        "label_seconds": json.loads(manifest.read_text()).get("seconds_per_sample") if manifest.exists() else None,
+        "train": task.train, "test": task.test, **task.described(),
         "times": None if data["test"].times is None else np.asarray(data["test"].times).tolist(),
     }  # fmt: skip
 
 
 def recipe(who: Contestant, suite: Suite, task: SuiteTask) -> dict[str, Any]:
     """How a contestant is trained, besides its own choices: a row of another recipe is made again."""
+    if who.name in readers.METHODS.get(task.track, ()):
+        return readers.recipe(who.name)
     if not who.seeded:
         return {}
     family = who.name.partition(":")[0]
     return {
         "epochs": task.epochs,
-        "network": dict(task.networks.get(family, {})),
+        "network": dict(task.networks.get(family.partition(" ")[0], {})) | dict(task.networks.get(family, {})),
         "training": dict(suite.training.get(family, {})),
     }
 
@@ -165,7 +169,7 @@ def rows_of(folder: str | Path, task: SuiteTask, suite: Suite) -> list[dict]:
         if path.name == "data.json":
             continue
         row = json.loads(path.read_text())
-        if "cannot" in row or not takes_part(row["contestant"], suite):
+        if "cannot" in row or not takes_part(row["contestant"], suite, task):
             continue
         wanted = recipe(Contestant(row["contestant"], row["kind"], row["kind"] in ("network", "peer")), suite, task)
         if row.get("data") != hashes or row.get("judges") != judges_hash() or row.get("recipe") != wanted:
@@ -207,13 +211,14 @@ def row(job: Job) -> dict[str, Any]:
 
 def _measured(job: Job, suite: Suite, task: SuiteTask, data: dict[str, Dataset]) -> dict[str, Any]:
     operator, training = trained(job, suite, task, data)
-    found, judged = {}, {}
+    found, judged, equations = {}, {}, {}
     for where in ("test", *ELSEWHERE):
         if where not in data:
             continue
         part = data[where]
         try:
-            found[where] = scoring.answer(operator, scoring.question(task, operator, part)).astype(np.float32)
+            asked = scoring.question(task, operator, part)
+            found[where] = scoring.answer(operator, asked).astype(np.float32)
         except UserError as error:
             judged[where] = {"missing": " ".join(str(error).split())[:200]}
             if where == "test":
@@ -222,14 +227,21 @@ def _measured(job: Job, suite: Suite, task: SuiteTask, data: dict[str, Dataset])
         true = scoring.truth(task, part)
         times = None if part.times is None else np.asarray(part.times)
         scored = scoring.scores(task, found[where], true, part.grid, times)
+        words = readers.equations_of(operator, asked.inputs) if task.track == "symbolic" else None
+        if words is not None:
+            scored, equations[where] = scored | systems.judged(words, part), words
         judged[where] = {name: [float(f"{v:.7g}") for v in values] for name, values in scored.items()}
-        if where == "test":
+        if where == "test" and task.track in scoring.FIELDS:
             judged["spectrum"] = [float(v) for v in scoring.spectra(found[where], part.grid)]
             judged["true spectrum"] = [float(v) for v in scoring.spectra(true, part.grid)]
     if inverse.takes(task, operator) and job.seed == FIRST_SEED:
         found_in = inverse.recovered(operator, data["train"], data["test"])
         judged["inverse"] = {name: [float(f"{v:.5g}") for v in values] for name, values in found_in.items()}
-    storage.write_arrays(job.stem.with_suffix(".safetensors"), found, {"task": task.label, "contestant": job.contestant.name})
+    storage.write_arrays(
+        job.stem.with_suffix(".safetensors"),
+        found,
+        {"task": task.label, "contestant": job.contestant.name} | ({"equations": equations} if equations else {}),
+    )
     if job.contestant.seeded:
         operator.save(operator_path(job))
     return {"parameters": operator.parameter_count, "training": training, "scores": judged}
@@ -244,7 +256,10 @@ def trained(job: Job, suite: Suite, task: SuiteTask, data: dict[str, Dataset]) -
     sample = as_task(task.kind, data["train"])
     channels = len(sample.signature.inputs), len(sample.signature.outputs)
     torch.manual_seed(job.seed)  # modules of others draw their weights when they are made
-    untrained = made(job.contestant.name, suite, task, channels)
+    untrained: Any = made(job.contestant.name, suite, task, channels, job.seed)
+    if job.contestant.name in readers.METHODS.get(task.track, ()) and job.contestant.kind != "trivial":
+        untrained.bind(sample)  # nothing to train; PROSE comes trained
+        return untrained, {"seconds": readers.training_seconds(job.contestant.name), "epochs": 0}
     if isinstance(untrained, ClassicalSolver):
         untrained.bind(as_task("trajectory" if task.track == "rollout" else task.kind, data["test"]))
         return untrained, {"seconds": 0.0, "epochs": 0}
@@ -321,7 +336,7 @@ def operator_of(job: Job, suite: Suite, task: SuiteTask, data: dict[str, Dataset
     """The trained contestant of a row."""
     import sciml
 
-    if job.contestant.kind in ("classical", "trivial"):  # made in no time
+    if not job.contestant.seeded:  # made in no time
         return trained(job, suite, task, data)[0]
     if job.contestant.kind == "peer":
         sample = as_task(task.kind, data["train"]).signature
@@ -333,18 +348,18 @@ def operator_of(job: Job, suite: Suite, task: SuiteTask, data: dict[str, Dataset
 
 def cost(task: SuiteTask, operator: Any, data: Dataset) -> dict[str, Any]:
     """Seconds of a whole answer (of a roll-out, all its steps) for one sample alone and per sample of a batch, transfers
-    included, and MiB that the batch adds at its peak (Linux)."""
+    included, MiB that the batch adds at its peak (Linux), and operations of one answer (see `flops`)."""
     from sciml.timing import median_seconds
 
-    batch = scoring.question(task, operator, data).first(32)
+    batch = scoring.question(task, operator, data).first(BATCH.get(task.track, 32))
     resident = _memory("VmRSS")
     _forget_peak()
     scoring.answer(operator, batch)
     found = {"mib": None if resident is None else _memory("VmHWM") - resident, "batch": len(batch.inputs), "threads": 1}
     for name, part in (("seconds_single", batch.first(1)), ("seconds_batch", batch)):
         call = lambda part=part: scoring.answer(operator, part)  # noqa: E731
-        found[name] = median_seconds(call, repeats=11, warmup=1, budget=1.0) / len(part.inputs)
-    return found
+        found[name] = median_seconds(call, repeats=11, warmup=1, budget=0.5) / len(part.inputs)
+    return found | {"flops": flops.counted(operator, batch)}
 
 
 def _forget_peak() -> None:

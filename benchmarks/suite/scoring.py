@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.suite import systems
 from benchmarks.suite.tasks import SuiteTask
 from pdes import Dataset
 from sciml.metrics import CORE, measure, rollout, spectral
@@ -17,7 +18,9 @@ from sciml.operator import Operator
 from sciml.tasks import as_task, task_of
 from solvers.grid import Grid
 
-PRIMARY = {"map": "relative_l2", "rollout": "rollout"}
+FIELDS = ("map", "rollout")
+"""Tracks whose answers are fields on a grid."""
+PRIMARY = {"map": "relative_l2", "rollout": "rollout", "symbolic": "clean [2,6]", "which": "brier"}
 WINDOWS = ((6, 12), (13, 30))
 
 
@@ -32,6 +35,8 @@ def trajectories(data: Dataset) -> np.ndarray:
 
 def truth(task: SuiteTask, data: Dataset) -> np.ndarray:
     """(item, channel, *space) of a map, (item, step, channel, *space) of a roll-out."""
+    if task.track in systems.TRACKS:
+        return systems.truth(task, data)
     if task.track == "map":
         return as_task(task.kind, data).all().targets.astype(np.float64)
     return trajectories(data)
@@ -54,6 +59,8 @@ class Question:
 def question(task: SuiteTask, operator: Operator, data: Dataset) -> Question:
     """The question that a dataset puts to a bound operator."""
     own = task_of(operator.bound_signature, data)
+    if task.track in systems.TRACKS:
+        return Question(own.all().inputs, 0, {})
     if own.kind == "forecast":  # an operator with a memory: from the first frame on
         return Question(own.all().inputs[:, :, :1], len(np.asarray(data.times)) - 1, own.elsewhere(operator))
     if own.kind == "autoregressive":
@@ -77,6 +84,9 @@ def answer(operator: Operator, asked: Question) -> np.ndarray:
 
 def scores(task: SuiteTask, found: np.ndarray, true: np.ndarray, grid: Grid, times: np.ndarray | None) -> dict[str, Any]:
     """Name -> (item,) errors; of roll-outs also "curve", the mean over items by step, and "correlation curve"."""
+    if task.track in systems.TRACKS:
+        assert times is not None
+        return systems.scores(task, found, true, times)
     if task.track == "map":
         return _finite(measure(found, true, grid, CORE))
     by_step = rollout.nrmse_by_step(found, true)

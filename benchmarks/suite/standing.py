@@ -17,7 +17,7 @@ from sciml.comparison import Front
 class Entry:
     """One line.
 
-    seconds : per answer, alone and in a batch.
+    seconds : per answer, alone and in a batch.   flops : operations of one answer, None where they are not counted.
     faster : classical time at equal error over its own, S.
     bound : "at most" or "at least" where the ladder does not bracket it.
     sharper : classical error at equal time over its own, A; None when no rung is that fast.
@@ -43,6 +43,7 @@ class Entry:
     at_floor: bool = False
     trivial: str = ""
     failed: str = ""
+    flops: float | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ def _entry(name: str, rows: Sequence[dict]) -> Entry:
         name=name, kind=first["kind"], test=summary(rows), finer=finer, shift=shift, foreign=foreign,
         parameters=first.get("parameters", 0), training=sum(r["training"]["seconds"] for r in good) / max(1, len(good)),
         seconds=None if cost is None else (cost["seconds_single"], cost["seconds_batch"]),
-        mib=None if cost is None else cost["mib"], failed="" if good else rows[0]["failed"],
+        mib=None if cost is None else cost["mib"], flops=None if cost is None else cost.get("flops"),
+        failed="" if good else rows[0]["failed"],
     )  # fmt: skip
 
 
@@ -116,7 +118,7 @@ def _elsewhere(rows: Sequence[dict], where: str) -> Summary | str | None:
 
 def _placed(e: Entry, rungs: Sequence[Entry], trivial: Entry | None, about: Mapping, task: SuiteTask) -> Entry:
     """With its standing beside floor, ceiling and ladder, at the batch size that suits it better."""
-    if e.test is None or e.kind in ("classical", "trivial"):
+    if e.test is None or e.kind in ("classical", "trivial", "reference"):
         return e
     error = e.test.mean
     floor = about.get("label_error")

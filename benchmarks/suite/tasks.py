@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pdes
-from benchmarks.suite import foreign
+from benchmarks.suite import foreign, systems
 from pdes import Dataset, Problem
 from solvers.errors import SettingError, unknown_name
 
 SUITES = Path(__file__).parents[1] / "suites"
-TRACKS = ("map", "rollout")
+TRACKS = ("map", "rollout", *systems.TRACKS)
 JUDGES = ("__init__.py", "spectral.py", "rollout.py")
 
 
@@ -27,13 +27,16 @@ class SuiteTask:
     """One frozen task.
 
     name, version : together the name in all tables, "darcy@1"; anything that changes the data makes a new version.
-    track : "map" (one answer) or "rollout" (each frame from the one before, from the first frame to the last).
-    problem : of `pdes`.   options : changes to it (`Problem.replace`).   kind : task of `sciml`.
+    track : "map" (one answer), "rollout" (each frame from the one before, from the first frame to the last), or of
+        `systems.TRACKS`.
+    problem : of `pdes`, or of `systems.SETS`.   options : changes to it (`Problem.replace`).   kind : task of `sciml`.
     resolution : stored points per axis.   train, validation, test : samples.   seed : of the data.
     coarsen : factors by which the classical solver's grid is coarser, its ladder.   steps : its time steps, where it has some.
     epochs : of every learned contestant.   finer : factor of the grid for the track "resolution"; 1 leaves it out.
     shift : also test on the problem's held-out ranges.   foreign : also on data of others, of `foreign.FOREIGN`.
     networks : settings by network that this task needs.
+    methods : other classical methods (`classics.METHODS`) and the factors of their grids.
+    also : networks and peers that take part in this task alone.
     """
 
     name: str
@@ -53,9 +56,12 @@ class SuiteTask:
     shift: bool = True
     foreign: str = ""
     networks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    methods: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
 
     def __post_init__(self):
         object.__setattr__(self, "coarsen", tuple(self.coarsen))
+        object.__setattr__(self, "also", tuple(self.also))
         if self.track not in TRACKS:
             raise unknown_name("track", self.track, TRACKS)
         if min(self.resolution, self.train, self.validation, self.test, self.epochs, self.finer, *self.coarsen) < 1:
@@ -66,6 +72,12 @@ class SuiteTask:
         """Name with version."""
         return f"{self.name}@{self.version}"
 
+    def described(self) -> dict[str, str]:
+        """Equation and description, for a report."""
+        if self.track in systems.TRACKS:
+            return systems.described(self)
+        return {"equation": str(self.posed().equation), "description": self.posed().description}
+
     def posed(self) -> Problem:
         """The problem, with this task's changes."""
         options = {k: tuple(v) if isinstance(v, list) else v for k, v in self.options.items()}
@@ -74,6 +86,8 @@ class SuiteTask:
     def data(self, folder: str | Path, workers: int = 1) -> dict[str, Dataset]:
         """ "train", "validation", "test", and where the task has them "finer" (the test samples on another grid) and "shift"
         (other ranges) and "foreign" (data of others); made in `folder` where they are missing."""
+        if self.track in systems.TRACKS:
+            return systems.parts(self)
         folder, problem = Path(folder), self.posed()
         n = self.test + self.validation + self.train
         make = lambda p, n, r, word: pdes.generate(  # noqa: E731

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sciml.learners.closed_form import ClosedForm
+from sciml.operators.linear import Linear
 from solvers.errors import GridError
 
 
@@ -102,3 +103,107 @@ class PerWave(ClosedForm):
     def _modes(values):
         """(item, *mode, channel)."""
         return np.moveaxis(np.fft.rfftn(values, axes=tuple(range(2, values.ndim))), 1, -1)
+
+
+# -- windows of systems (`systems`) -----------------------------------------------------------------------------------
+
+OF_SYSTEMS = ("continuation", "classification")
+"""Tasks of `systems`."""
+
+
+class Persist(ClosedForm):
+    """The last given frame at all later times, of a forecast that is longer than its window."""
+
+    takes = OF_SYSTEMS
+
+    def __init__(self):
+        super().__init__({})
+
+    def shapes(self, signature):
+        return {}
+
+    def solve(self, inputs, targets):
+        return {}
+
+    def answer(self, inputs):
+        rest = len(self.bound_signature.times) - inputs.shape[2]
+        return np.repeat(inputs[:, :, -1:], rest, axis=2)
+
+
+class NearestRest(Nearest):
+    """The rest of the training trajectory whose window is nearest."""
+
+    takes = OF_SYSTEMS
+
+    def shapes(self, signature):
+        return {}
+
+
+class LinearRest(Linear):
+    """Ridge regression from window to rest, between principal components."""
+
+    takes = OF_SYSTEMS
+
+    def shapes(self, signature):
+        given = signature.grid.shape[0]
+        rest = len(signature.outputs) * (len(signature.times) - given)
+        return _ridge_shapes(self.config, len(signature.inputs) * given, rest)
+
+    def answer(self, inputs):
+        return _regressed(self.weights, inputs).reshape(len(inputs), inputs.shape[1], -1)
+
+
+class Shares(ClosedForm):
+    """Scores whose softmax is the share of each class in the training data."""
+
+    takes = OF_SYSTEMS
+
+    def __init__(self):
+        super().__init__({})
+
+    def shapes(self, signature):
+        return {}
+
+    def solve(self, inputs, targets):
+        return {"scores": np.log(np.maximum(targets.mean(0), SMALL))}
+
+    def answer(self, inputs):
+        return np.repeat(self.weights["scores"][None], len(inputs), axis=0)
+
+
+class NearestClass(NearestRest):
+    """The class of the nearest training series, for sure."""
+
+    def answer(self, inputs):
+        return -np.log(SMALL) * super().answer(inputs)
+
+
+class LinearClasses(Linear):
+    """Ridge regression to indicators of the classes; what is negative counts as nearly impossible."""
+
+    takes = OF_SYSTEMS
+
+    def shapes(self, signature):
+        return _ridge_shapes(self.config, len(signature.inputs) * int(np.prod(signature.grid.shape)), len(signature.outputs))
+
+    def answer(self, inputs):
+        return np.log(np.maximum(_regressed(self.weights, inputs), SMALL))
+
+
+SMALL = 1e-6
+"""Probability of what did not happen in training."""
+
+
+def _ridge_shapes(config, n_in: int, n_out: int) -> dict[str, np.ndarray]:
+    """Zero weights of `Linear` for that many numbers in and out."""
+    return {
+        "mean_in": np.zeros(n_in), "mean_out": np.zeros(n_out), "basis_in": np.zeros((config.rank_in, n_in)),
+        "basis_out": np.zeros((config.rank_out, n_out)), "map": np.zeros((config.rank_in, config.rank_out)),
+        "penalty": np.zeros(()),
+    }  # fmt: skip
+
+
+def _regressed(w, inputs: np.ndarray) -> np.ndarray:
+    """What `Linear` answers, (item, number)."""
+    z = (inputs.reshape(len(inputs), -1) - w["mean_in"]) @ w["basis_in"].T
+    return w["mean_out"] + (z @ w["map"]) @ w["basis_out"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.suite import scoring
+from benchmarks.suite import scoring, systems
 from benchmarks.suite.run import rows_of
 from benchmarks.suite.standing import Entry, Table
 from benchmarks.suite.tasks import Suite
@@ -42,6 +42,8 @@ def verify(suite: Suite, folder: str | Path) -> int:
                 part = data[where]
                 times = None if part.times is None else np.asarray(part.times)
                 again = scoring.scores(task, found, scoring.truth(task, part), part.grid, times)
+                if where in header.get("equations", {}):
+                    again |= systems.judged(header["equations"][where], part)
                 for name, values in again.items():
                     was = np.asarray(row["scores"][where][name])
                     if not np.allclose(values, was, rtol=TOLERANCE, atol=1e-9):

@@ -13,7 +13,10 @@ from benchmarks.suite.tasks import Suite
 from sciml.comparison import milliseconds
 from sciml.metrics.rollout import CEILING
 
-MEASURE = {"map": "relative L2", "rollout": "geometric mean of nRMSE over the roll-out"}
+MEASURE = {
+    "map": "relative L2", "rollout": "geometric mean of nRMSE over the roll-out",
+    "symbolic": "relative error on [2, 6] from noisy frames on [0, 2]", "which": "Brier score",
+}  # fmt: skip
 KINDS = ("network", "peer")
 
 
@@ -61,6 +64,11 @@ def repaid(e: Entry) -> str:
     return "never" if e.repaid is None else f"{e.repaid:,.0f}"
 
 
+def operations(e: Entry) -> str:
+    """Of one answer, in millions."""
+    return f"{e.flops / 1e6:.3g} M" if e.flops and e.kind in KINDS else "–"
+
+
 def rows(table: Table) -> list[list[str]]:
     """One line for each contestant."""
     out = []
@@ -70,7 +78,7 @@ def rows(table: Table) -> list[list[str]]:
         out.append([
             e.name + (f" ({blown})" if blown else ""), error(e, table.floor), "–" if e.test is None else percent(e.test.median),
             "–" if e.test is None else percent(e.test.q90), other(e.finer), other(e.shift), other(e.foreign),
-            f"{e.parameters:,}" if e.parameters else "–", f"{e.training:.0f} s" if e.training >= 1 else "–",
+            f"{e.parameters:,}" if e.parameters else "–", operations(e), f"{e.training:.0f} s" if e.training >= 1 else "–",
             "–" if single is None else milliseconds(single), "–" if batch is None else milliseconds(batch),
             speed(e), sharpness(e), repaid(e),
         ])  # fmt: skip
@@ -78,8 +86,8 @@ def rows(table: Table) -> list[list[str]]:
 
 
 HEAD = [
-    "", "error (95 % interval)", "median", "90 %", "finer grid", "other ranges", "data of others", "parameters", "training",
-    "one answer", "in a batch", "S", "A", "N*",
+    "", "error (95 % interval)", "median", "90 %", "finer grid", "other ranges", "data of others", "parameters", "operations",
+    "training", "one answer", "in a batch", "S", "A", "N*",
 ]  # fmt: skip
 
 
@@ -106,6 +114,33 @@ def inverse_rows(table: Table) -> list[list[str]]:
     if found:
         found.append((np.inf, ["middle of the range", *[f"{middle:.2g}"] * len(NOISE)]))
     return [row for _, row in sorted(found, key=lambda pair: pair[0])]
+
+
+_READ = ("right structure", "error of f", "on the orbit")
+EQUATIONS = ["", *(f"{what}, {where}" for where in ("test", "other numbers") for what in _READ)]
+
+
+def equation_rows(table: Table) -> list[list[str]]:
+    """Of the contestants that read equations: share of right structures, median errors of f; none where there are none."""
+    found = []
+    for e in table.entries:
+        row = next((r for r in table.rows[e.name] if "equation: error" in r.get("scores", {}).get("test", {})), None)
+        if row is None or e.kind == "reference":
+            continue
+        cells = []
+        for where in ("test", "shift"):
+            s = row["scores"].get(where, {})
+            known = "equation: error" in s
+            cells.append(percent(float(np.mean(s["equation: structure"]))) if known else "–")
+            for name in ("equation: error", "equation: error on the orbit"):
+                cells.append(percent(float(np.median(s[name]))) if known else "–")
+        found.append([e.name, *cells])
+    return found
+
+
+def size(t: Table) -> str:
+    """Points of a task."""
+    return f"{t.task.resolution} points per side" if t.task.track in ("map", "rollout") else f"{t.task.resolution} noisy frames"
 
 
 def verdicts(table: Table) -> list[str]:
@@ -204,9 +239,11 @@ def markdown(suite: Suite, found: Sequence[Table], command: str) -> str:
     parts += [f"- {line}" for line in front_page(suite, found)] + [""]
     parts.append(section("Over all tasks", ["", "error / error of the linear map", "pairings won", "tasks"], ranking(found)))
     for t in found:
-        title = f"{t.task.label}: {t.about['equation']}, {t.task.resolution} points per side, {MEASURE[t.task.track]}"
+        title = f"{t.task.label}: {t.about['equation']}, {size(t)}, {MEASURE[t.task.track]}"
         parts.append(section(title, HEAD, rows(t)))
         parts += [f"- {line}" for line in verdicts(t)] + [""]
+        if found_in := equation_rows(t):
+            parts.append(section(f"{t.task.label}: the equation read from the window", EQUATIONS, found_in))
         if found_in := inverse_rows(t):
             parts.append(
                 section(f"{t.task.label}: the coefficient from the answer, median |log(found / true)|", INVERSE, found_in)
@@ -215,9 +252,11 @@ def markdown(suite: Suite, found: Sequence[Table], command: str) -> str:
 
 
 EXPLAINED = """Every contestant answers the same test samples. Errors are means over samples and seeds, with 95 % bootstrap
-intervals over both. `solver / k` is the classical solver on a grid k times coarser, interpolated back. S: time of the classical
-solver at equal error over the operator's; above 1 the operator is faster. A: error of the classical solver in the operator's
-time over the operator's; above 1 the operator is more accurate. N*: answers until the time saved has paid for training and
-labels. Times are those of one thread; S, A and N* at the better of one sample and a batch. "finer grid" asks for the same
-samples on a grid with twice the points, "other ranges" for parameters or inputs outside the training ranges; networks saw
-neither."""
+intervals over both. `solver / k` is the classical solver on a grid k times coarser, interpolated back; rungs of other names
+are other methods, and S, A and N* are measured against the best of all rungs. S: time of the classical solver at equal error
+over the operator's; above 1 the operator is faster. A: error of the classical solver in the operator's time over the
+operator's; above 1 the operator is more accurate. N*: answers until the time saved has paid for training and labels.
+Operations are those of one answer (of a roll-out, all its steps): products, convolutions and transforms; of JAX networks also
+point-wise ones. Times are those of one thread; S, A and N* at the better of one sample and a batch. "finer grid" asks for the
+same samples on a grid with twice the points, "other ranges" for parameters or inputs outside the training ranges; networks
+saw neither."""
