@@ -192,7 +192,7 @@ def row(job: Job) -> dict[str, Any]:
     torch.set_num_threads(1)
     suite = load(job.suite)
     task, folder = suite[job.task], Path(job.folder)
-    data = task.data(folder / "data")
+    data = task.data(folder / "data", there=True)
     hashes = {name: part.fingerprint() for name, part in data.items()}
     head = {
         "task": task.label, "track": task.track, "primary": scoring.PRIMARY[task.track], "contestant": job.contestant.name,

@@ -83,16 +83,21 @@ class SuiteTask:
         options = {k: tuple(v) if isinstance(v, list) else v for k, v in self.options.items()}
         return pdes.get(self.problem, **options)
 
-    def data(self, folder: str | Path, workers: int = 1) -> dict[str, Dataset]:
+    def data(self, folder: str | Path, workers: int = 1, there: bool = False) -> dict[str, Dataset]:
         """ "train", "validation", "test", and where the task has them "finer" (the test samples on another grid) and "shift"
-        (other ranges) and "foreign" (data of others); made in `folder` where they are missing."""
+        (other ranges) and "foreign" (data of others); made in `folder` where they are missing. `there`: the files are only
+        opened, as several processes at once may do."""
         if self.track in systems.TRACKS:
             return systems.parts(self)
         folder, problem = Path(folder), self.posed()
         n = self.test + self.validation + self.train
-        make = lambda p, n, r, word: pdes.generate(  # noqa: E731
-            p, n, r, seed=self.seed, path=folder / f"{self.label}{word}.h5", workers=workers, progress=False
-        )
+
+        def make(p: Problem, n: int, r: int, word: str) -> Dataset:
+            path = folder / f"{self.label}{word}.h5"
+            if there:
+                return Dataset.open(path)
+            return pdes.generate(p, n, r, seed=self.seed, path=path, workers=workers, progress=False)
+
         test, validation, train = make(problem, n, self.resolution, "").split(self.test, self.validation, self.train)
         parts = {"train": train, "validation": validation, "test": test}
         if self.finer > 1:
