@@ -95,7 +95,7 @@ def odebench(name: str = "odebench") -> list[str]:
         "Share of the systems with R² > 0.9 from the clean first start and from the benchmark's other start; failures count as "
         "misses. Noise multiplies the states (σ), a share ρ of 512 points is left out. Exact: the terms of all equations are "
         "the true ones. A count below 63 for each seed is a run that was not finished. Seconds are those of a busy machine. "
-        "The settings of the search were developed on these systems with other noise, and rows were made as it grew: read the "
+        "The settings of the search were developed on these systems with other noise: read the "
         "shares as what the method reaches on systems that it has seen, not on new ones."
     )
     return [section("ODEBench: 63 systems, fit on one trajectory", head, body), note] if body else []
