@@ -23,7 +23,7 @@ import numpy as np
 from pdes import Problem
 from pdes.problem import Solution
 from pdes.semilinear import Semilinear
-from solvers.errors import unknown_name
+from solvers.errors import SettingError, unknown_name
 from solvers.grid import Grid
 from solvers.result import Outcome
 
@@ -44,6 +44,11 @@ class _Steady:
         return self
 
 
+def _diffusion(problem: Problem, inputs: Mapping) -> tuple[np.ndarray, Any]:
+    """a and f of -div(a grad u) = f, as the problem's own solver takes them from its inputs."""
+    return getattr(problem.solver, "diffusion", lambda given: (given["a"], 1.0))(inputs)
+
+
 @dataclass(frozen=True)
 class Direct(_Steady):
     """-div(a grad u) = f by factorising the matrix of the finite volumes."""
@@ -54,7 +59,7 @@ class Direct(_Steady):
         from solvers.elliptic import face_coefficients
         from solvers.multigrid import assemble
 
-        a, f = getattr(problem.solver, "diffusion", lambda given: (given["a"], 1.0))(inputs)
+        a, f = _diffusion(problem, inputs)
         right = np.broadcast_to(np.asarray(f, np.float64), a.shape)
         faces = face_coefficients(np.asarray(a, np.float64), grid)
         found = np.empty(a.shape)
@@ -74,7 +79,7 @@ class Multigrid(_Steady):
     def __call__(self, problem: Problem, grid: Grid, inputs: Mapping, parameters: Mapping, times: None) -> Solution:
         from solvers.multigrid import Diffusion
 
-        result = Diffusion(grid, tolerance=self.tolerance, method="mg-pcg", threads=1).solve(inputs["a"], 1.0)
+        result = Diffusion(grid, tolerance=self.tolerance, method="mg-pcg", threads=1).solve(*_diffusion(problem, inputs))
         return Solution({"u": result.values}, result.outcome)
 
 
@@ -171,7 +176,15 @@ def posed_by(method: str, problem: Problem) -> Problem:
     Raises
     ------
     UnknownName : no such method.
+    SettingError : one that this problem's solver has no counterpart for.
     """
     if method not in METHODS:
         raise unknown_name("classical method", method, METHODS)
-    return problem.replace(solver=METHODS[method](problem))
+    try:
+        return problem.replace(solver=METHODS[method](problem))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise SettingError(
+            given=f"method {method!r} for {problem.name!r}, which {type(problem.solver).__name__} solves",
+            needed="a method of its kind",
+            remedy="See `benchmarks.suite.classics` for what suits which problem.",
+        ) from error

@@ -115,7 +115,7 @@ class Suite:
     """Tasks and who is trained on them, with how many seeds.
 
     networks : operators by name, "fno:tiny".   peers : of `contestants.PEERS`, which take part where they are installed.
-    training : options of `fit` by network; what is not named is the operator's own choice.
+    training : options of `fit` by network, or by a peer's package; what is not named is the operator's own choice.
     """
 
     name: str

@@ -13,8 +13,8 @@ from sciml.operators.linear import Linear
 from solvers.errors import GridError
 
 
-class Zero(ClosedForm):
-    """0, whatever the input."""
+class Fixed(ClosedForm):
+    """Has nothing to set and nothing to learn."""
 
     def __init__(self):
         super().__init__({})
@@ -24,6 +24,10 @@ class Zero(ClosedForm):
 
     def solve(self, inputs, targets):
         return {}
+
+
+class Zero(Fixed):
+    """0, whatever the input."""
 
     def answer(self, inputs):
         return np.zeros((len(inputs), len(self.bound_signature.outputs), *inputs.shape[2:]))
@@ -111,19 +115,10 @@ OF_SYSTEMS = ("continuation", "classification")
 """Tasks of `systems`."""
 
 
-class Persist(ClosedForm):
+class Persist(Fixed):
     """The last given frame at all later times, of a forecast that is longer than its window."""
 
     takes = OF_SYSTEMS
-
-    def __init__(self):
-        super().__init__({})
-
-    def shapes(self, signature):
-        return {}
-
-    def solve(self, inputs, targets):
-        return {}
 
     def answer(self, inputs):
         rest = len(self.bound_signature.times) - inputs.shape[2]
@@ -153,16 +148,10 @@ class LinearRest(Linear):
         return _regressed(self.weights, inputs).reshape(len(inputs), inputs.shape[1], -1)
 
 
-class Shares(ClosedForm):
+class Shares(Fixed):
     """Scores whose softmax is the share of each class in the training data."""
 
     takes = OF_SYSTEMS
-
-    def __init__(self):
-        super().__init__({})
-
-    def shapes(self, signature):
-        return {}
 
     def solve(self, inputs, targets):
         return {"scores": np.log(np.maximum(targets.mean(0), SMALL))}

@@ -215,13 +215,13 @@ def test_who_and_what_is_not_there_is_named(ran, tmp_path):
 
 def test_a_failing_contestant_is_a_row_at_the_ceiling(ran, monkeypatch):
     suite, source, folder, _, _ = ran
-    from benchmarks.suite import run as running
+    from benchmarks.suite import row as rows
 
-    monkeypatch.setattr(running, "trained", lambda *_: 1 / 0)
-    job = running.Job(source, "poisson@1", roster(suite, suite["poisson"])[0], 99, str(folder / "elsewhere"))
+    monkeypatch.setattr(rows, "trained", lambda *_: 1 / 0)
+    job = rows.Job(source, "poisson@1", roster(suite, suite["poisson"])[0], 99, str(folder / "elsewhere"))
     (folder / "elsewhere").mkdir()
     (folder / "elsewhere" / "data").symlink_to(folder / "data")
-    row = running.row(job)
+    row = rows.row(job)
     assert row["failed"] == "division by zero"
     good = {"primary": "relative_l2", "scores": {"test": {"relative_l2": [0.1, 0.2]}}}
     errors = errors_of([good, row])
