@@ -43,6 +43,7 @@ def converted(peer: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def trainer(network: torch.nn.Module, x: torch.Tensor) -> Callable:
+    """A training step, to be called."""
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
 
     def step():
@@ -54,6 +55,8 @@ def trainer(network: torch.nn.Module, x: torch.Tensor) -> Callable:
 
 
 def predictor(network: torch.nn.Module, x: torch.Tensor) -> Callable:
+    """An inference, to be called."""
+
     def predict():
         with torch.no_grad():
             network(x)

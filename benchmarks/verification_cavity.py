@@ -54,6 +54,7 @@ def measure(reynolds: int, n: int) -> dict:
 
 
 def main():
+    """Solve on every grid, print and store."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--finest", type=int, default=256)
     finest = parser.parse_args().finest
