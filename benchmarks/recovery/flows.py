@@ -1,6 +1,6 @@
 """Chaotic flows of degree three at most: support, coefficients, valid prediction time, statistics of the attractor.
 
-    python -m benchmarks.recovery.flows [--methods recovery,pysindy,pysindy_tuned] [--seeds 3] [--flows all] [--figures FOLDER]
+    python -m benchmarks.recovery.flows [--methods recovery,pysindy] [--seeds 3] [--flows NAMES] [--figures FOLDER]
 
 Every autonomous flow of three components in `pdes.ode_families.flows` whose rates are polynomials of degree three at most, at
 its standard parameters. A recording holds ten of the flow's periods, a hundred points in each, from a start on the attractor
@@ -31,6 +31,7 @@ import sympy
 from benchmarks.recovery import chaos, figures
 from benchmarks.recovery.chaos import AHEAD, COMPONENTS, LONG_TIMES, PERIOD, TIMES
 from benchmarks.recovery.odebench import METHODS, monomials
+from benchmarks.recovery.options import listed
 from benchmarks.rows import Rows
 from pdes.randomness import generator
 from sciml.recovery.scores import valid_time
@@ -117,12 +118,12 @@ def drawn(stored: Rows) -> Iterator[figures.Figure]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Check the flows, fit what is missing; store row by row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--methods", default="recovery,pysindy,pysindy_tuned")
+    parser.add_argument("--methods", type=listed("method", tuple(METHODS)), default="recovery,pysindy,pysindy_tuned")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--flows", default="all", help="names with commas between")
+    parser.add_argument("--flows", type=listed("flow", chaos.flows()), help="names with commas between; all, if left out")
     parser.add_argument("--figures", type=Path, help="folder for a page of each system")
     parsed = parser.parse_args(arguments)
-    names = chaos.flows() if parsed.flows == "all" else tuple(parsed.flows.split(","))
+    names = parsed.flows or chaos.flows()
     stored = Rows(
         "recovery_flows", {"periods": chaos.PERIODS, "points": chaos.POINTS, "horizon": chaos.HORIZON, "long": chaos.LONG}
     )
@@ -138,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _fill(stored: Rows, names: Sequence[str], parsed: argparse.Namespace) -> None:
     for seed in range(11, 11 + parsed.seeds):
         for noise in NOISE:
-            for method in parsed.methods.split(","):
+            for method in parsed.methods:
                 for name in names:
                     key, about = f"{method}/{name}/{noise}/{seed}", stored[f"facts/{name}"]
                     if key not in stored and about["chaotic"]:

@@ -21,6 +21,7 @@ import numpy as np
 import sympy
 
 from benchmarks.recovery import figures
+from benchmarks.recovery.options import listed
 from benchmarks.recovery.peers import pysindy_default, pysindy_tuned
 from benchmarks.rows import Rows
 from pdes.ode_families.odebench import ROWS, SYSTEMS
@@ -148,7 +149,7 @@ def drawn(rows: Rows, backwards: bool) -> Iterator[figures.Figure]:
 def main() -> None:
     """Fit what is missing; store row by row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--methods", default="recovery,pysindy,pysindy_tuned")
+    parser.add_argument("--methods", type=listed("method", tuple(METHODS)), default="recovery,pysindy,pysindy_tuned")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--systems", default="1-63")
     parser.add_argument("--backwards", action="store_true", help="fit on the second trajectory")
@@ -167,7 +168,7 @@ def _fill(rows: Rows, chosen: argparse.Namespace, numbers: range) -> None:
         for sigma, rho in CONDITIONS:
             if not sigma and not rho and seed > 11:
                 continue  # nothing random in it
-            for method in chosen.methods.split(","):
+            for method in chosen.methods:
                 for number in numbers:
                     key = f"{method}/{sigma}/{rho}/{seed}/{number}"
                     if key not in rows:

@@ -20,6 +20,7 @@ import numpy as np
 
 import pdes
 from benchmarks.recovery import figures
+from benchmarks.recovery.options import listed
 from benchmarks.rows import Rows
 from pdes.randomness import generator
 from pdes.scalars import fixed
@@ -95,18 +96,18 @@ def _peer_at(part: float, times: np.ndarray, samples: np.ndarray, space: tuple) 
     """Unexplained share of the left side, and coefficients. part : half-width of test functions, of each axis."""
     import pysindy as ps  # pyright: ignore[reportMissingImports]
 
-    library = ps.WeakPDELibrary(
-        function_library=ps.PolynomialLibrary(degree=3, include_bias=False),
-        derivative_order=4,
-        spatiotemporal_grid=np.stack(np.meshgrid(*space, times, indexing="ij"), -1),
-        K=300,
-        p=6,
-        H_xt=[part * np.ptp(axis) for axis in (*space, times)],
-    )
     data = [np.moveaxis(one, 0, -1)[..., None] for one in samples]
     before = np.random.get_state()  # noqa: NPY002 - the library places its test functions by the global generator
     np.random.seed(5)  # noqa: NPY002
     try:
+        library = ps.WeakPDELibrary(
+            function_library=ps.PolynomialLibrary(degree=3, include_bias=False),
+            derivative_order=4,
+            spatiotemporal_grid=np.stack(np.meshgrid(*space, times, indexing="ij"), -1),
+            K=300,
+            p=6,
+            H_xt=[part * np.ptp(axis) for axis in (*space, times)],
+        )
         theta = np.concatenate([np.asarray(one) for one in library.fit_transform(data)])
         y = np.concatenate([np.asarray(library.convert_u_dot_integral(one)) for one in data]).ravel()
     finally:
@@ -121,6 +122,9 @@ def _peer_at(part: float, times: np.ndarray, samples: np.ndarray, space: tuple) 
         if count and score < best:
             best, share, found = score, np.sqrt(rss), dict(zip(library.get_feature_names(["u"]), xi, strict=True))
     return share, found
+
+
+METHODS = {"recovery": own, "pysindy_weak": peer}
 
 
 def conservative(found: dict[str, float]) -> dict[str, float]:
@@ -196,10 +200,9 @@ def drawn(rows: Rows) -> Iterator[figures.Figure]:
 def main() -> None:
     """Fit what is missing; store row by row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--methods", default="recovery,pysindy_weak")
+    parser.add_argument("--methods", type=listed("method", tuple(METHODS)), default=",".join(METHODS))
     parser.add_argument("--figures", type=Path, help="folder for a page of each problem")
     chosen = parser.parse_args()
-    methods = chosen.methods.split(",")
     rows = Rows(
         "recovery_pde_set",
         {"frames": FRAMES, "samples": SAMPLES, "library": len(field_library(1, 3, 4)), "peer_widths": WIDTHS},
@@ -207,9 +210,9 @@ def main() -> None:
     for name in SET:
         loaded = None
         for noise in NOISE:
-            for method, call in (("recovery", own), ("pysindy_weak", peer)):
+            for method, call in METHODS.items():
                 key = f"{method}/{name}/{noise}"
-                if key in rows or method not in methods or (method == "pysindy_weak" and name == "wave"):
+                if key in rows or method not in chosen.methods or (method == "pysindy_weak" and name == "wave"):
                     continue
                 loaded = loaded or fields(name)
                 problem, times, u, space, more = loaded
