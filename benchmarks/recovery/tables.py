@@ -120,8 +120,8 @@ def pde_set() -> list[str]:
             body.append([problem, name, *cells, *["–"] * (4 - len(cells))])
     note = (
         "✓: exactly the true terms; then the largest relative error of a true coefficient, then the relative error of the "
-        "equation's roll-out from an unseen sample at the last time (none where it runs away or cannot be solved). Noise in per cent of the field's standard deviation; "
-        "three samples. PySINDy's library is given our price and least share of a term and the best of three widths of test "
+        "equation's roll-out from an unseen sample at the last time (none where it runs away or cannot be solved). Noise in "
+        "per cent of the field's standard deviation; three samples. PySINDy's library is given our price and least share of a term and the best of three widths of test "
         "functions; it knows no second order in time (wave). Kuramoto–Sivashinsky is chaotic: its roll-out at the last time "
         "(50) only says that it stays bounded."
     )
