@@ -121,9 +121,9 @@ def pde_set() -> list[str]:
     note = (
         "✓: exactly the true terms; then the largest relative error of a true coefficient, then the relative error of the "
         "equation's roll-out from an unseen sample at the last time (none where it runs away or cannot be solved). Noise in "
-        "per cent of the field's standard deviation; three samples. PySINDy's library is given our price and least share of a term and the best of three widths of test "
-        "functions; it knows no second order in time (wave). Kuramoto–Sivashinsky is chaotic: its roll-out at the last time "
-        "(50) only says that it stays bounded."
+        "per cent of the field's standard deviation; three samples. PySINDy's library is given our price and least share of a "
+        "term and the best of three widths of test functions; it knows no second order in time (wave). Kuramoto–Sivashinsky is "
+        "chaotic: its roll-out at the last time (50) only says that it stays bounded."
     )
     return (
         [section("Partial differential equations", ["problem", "method", "0 %", "1 %", "5 %", "10 %"], body), note]
