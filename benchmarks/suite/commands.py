@@ -51,6 +51,24 @@ def run(
 
 @app.command()
 @reported
+def tune(
+    suite: Name,
+    folder: Folder = None,
+    workers: Annotated[int, typer.Option(help="Processes, each of one thread.")] = 2,
+) -> None:
+    """Try the settings of [tuning] on validation data, and print the best of every network for the suite's file."""
+    from benchmarks.suite import tuning
+
+    chosen = load(suite)
+    rows = list(tuning.tune(chosen, suite, place(chosen, folder), workers, Console().print).rows.values())
+    for name, found in tuning.scores(rows):
+        Console().print(f"{name}: " + "; ".join(f"{error:.4g} {setting}" for error, setting in found))
+    for family, setting in tuning.chosen(rows).items():
+        Console().print(f"\n\\[training.{family}]\n" + "\n".join(f"{k} = {v}" for k, v in setting.items()))
+
+
+@app.command()
+@reported
 def report(
     suite: Name,
     folder: Folder = None,

@@ -9,22 +9,20 @@ A finished row is not made again, unless the data or the judging code have chang
 timings are made afterwards, one at a time.
 """
 
-import concurrent.futures
 import json
-import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.suite.contestants import Contestant, roster, takes_part
+from benchmarks.suite.parallel import done
 from benchmarks.suite.row import FIRST_SEED, Job, recipe, row
 from benchmarks.suite.tasks import Suite, SuiteTask, judges_hash
 from benchmarks.suite.timing import timed
 from pdes import Dataset
-from pdes.executors import ONE_THREAD, environment
 from solvers.errors import DataError, unknown_name
 from solvers.files import write_bytes
 
@@ -76,7 +74,7 @@ def run(
                     todo.append(job)
         jobs += todo
         say(f"{task.label}: {len(todo)} rows to make (data after {time.perf_counter() - began:.0f} s)")
-    for job, found in _done(jobs, workers):
+    for job, found in done(row, jobs, workers):
         if "failed" in found or "cannot" in found:
             say(f"{job.task}  {job.contestant.name}  seed {job.seed}: {found.get('failed') or found['cannot']}")
         else:
@@ -137,24 +135,3 @@ def rows_of(folder: str | Path, task: SuiteTask, suite: Suite) -> list[dict]:
             )
         rows.append(row)
     return rows
-
-
-# -- many rows --------------------------------------------------------------------------------------------------------
-
-
-def _done(jobs: Sequence[Job], workers: Any) -> Iterator[tuple[Job, dict]]:
-    if hasattr(workers, "submit") and hasattr(workers, "scheduler_info"):  # a Dask client
-        from dask.distributed import as_completed
-
-        futures = {workers.submit(row, job, pure=False): job for job in jobs}
-        for future in as_completed(list(futures)):
-            yield futures[future], future.result()
-    elif workers == 1 or len(jobs) <= 1:
-        for job in jobs:
-            yield job, row(job)
-    else:
-        context = multiprocessing.get_context("spawn")
-        with environment(ONE_THREAD), concurrent.futures.ProcessPoolExecutor(int(workers), mp_context=context) as pool:
-            futures = {pool.submit(row, job): job for job in jobs}
-            for future in concurrent.futures.as_completed(futures):
-                yield futures[future], future.result()

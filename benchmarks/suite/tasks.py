@@ -116,6 +116,7 @@ class Suite:
 
     networks : operators by name, "fno:tiny".   peers : of `contestants.PEERS`, which take part where they are installed.
     training : options of `fit` by network, or by a peer's package; what is not named is the operator's own choice.
+    tuning : `tasks`, and the values of options of `fit` from which training is chosen (`benchmarks.suite.tuning`).
     """
 
     name: str
@@ -125,6 +126,7 @@ class Suite:
     peers: tuple[str, ...] = ()
     seeds: int = 3
     training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    tuning: Mapping[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, label: str) -> SuiteTask:
         found = [t for t in self.tasks if label in (t.name, t.label)]
@@ -156,7 +158,7 @@ def load(name: str | Path) -> Suite:
         head = read.pop("suite")
         lists: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in head.items()}
         lists["name"] = path.stem
-        suite = Suite(**lists, tasks=tasks, training=read.pop("training", {}))
+        suite = Suite(**lists, tasks=tasks, training=read.pop("training", {}), tuning=read.pop("tuning", {}))
     except (tomllib.TOMLDecodeError, TypeError, KeyError) as error:
         raise SettingError(
             given=f"{path.name}: {error}", needed="[suite], [[task]] with the fields of SuiteTask", remedy="Mend the file."
