@@ -32,7 +32,9 @@ def solve(setting, f, g, y0, times, key, training: bool, args) -> tuple[Any, Sta
     wanted = tuple(n for n in setting.regularisers if training or n in FROM_STEPS)
     sampled = tuple(n for n in wanted if n not in FROM_STEPS)
     solver = Recording(setting=setting, sampled=sampled, key=pick_key)
-    controller: Any = diffrax.PIDController(setting.rtol, setting.atol, error_order=ORDER)
+    # Steps end at all times: between them diffrax draws a straight line, which takes variance away.
+    control: Any = diffrax.PIDController(setting.rtol, setting.atol, error_order=ORDER)
+    controller: Any = diffrax.ClipStepSizeController(control, step_ts=t)
     if setting.grid is not None:
         controller = diffrax.StepTo(jnp.asarray(setting.grid, t.dtype))
     found = diffrax.diffeqsolve(

@@ -33,11 +33,14 @@ def test_the_estimate_scales_as_theory_says(noise, power):
 
 
 def test_moments_of_geometric_brownian_motion():
-    """Stratonovich dy = a y dt + b y o dW: y = exp(a t + b W), whose mean and variance are known; error of 20000 paths."""
-    a, b, n = 0.3, 0.4, 20000
+    """Stratonovich dy = a y dt + b y o dW: y = exp(a t + b W), whose mean and variance are known; error of 20000 paths.
+
+    Steps would go beyond the early times, and the straight lines of an interpolation have a tenth less variance.
+    """
+    a, b, n, times = 0.3, 0.4, 20000, (0.0, 0.1, 0.2, 0.5, 1.0)
     solve = RegularizedSDESolve(rtol=1e-2, atol=1e-2)
-    y, s = solve(lambda t, y, _: a * y, lambda t, y, _: b * y, jnp.ones(n), [0.0, 0.5, 1.0], jax.random.key(6))
-    for row, t in zip(y, (0.0, 0.5, 1.0), strict=True):
+    y, s = solve(lambda t, y, _: a * y, lambda t, y, _: b * y, jnp.ones(n), times, jax.random.key(6))
+    for row, t in zip(y, times, strict=True):
         mean, variance = np.exp(a * t + b**2 * t / 2), np.exp(2 * a * t + b**2 * t) * (np.exp(b**2 * t) - 1)
         assert abs(float(row.mean()) - mean) < 4 * np.sqrt(variance / n) + 1e-12
         assert abs(float(row.var()) - variance) < 0.06 * variance + 1e-12
