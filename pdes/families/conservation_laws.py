@@ -32,6 +32,7 @@ class FluxSolver:
 
     flux: str
     scheme: str = "weno5"
+    courant: float = 0.9  # as accurate here as the default 0.6, in two thirds of the steps; 1 overshoots
 
     def prepare(self, problem: Problem, grid: Grid, seed: int) -> "FluxSolver":
         return self
@@ -46,7 +47,8 @@ class FluxSolver:
         known = {"k": np.asarray(parameters["k"])}
         if "eps" in parameters:
             known["nu"] = np.asarray(parameters["eps"]) / np.pi
-        result = FiniteVolume(ScalarFlux(self.flux), grid, self.scheme).solve(inputs["u"][..., None], times, known)
+        solver = FiniteVolume(ScalarFlux(self.flux), grid, self.scheme, courant=self.courant)
+        result = solver.solve(inputs["u"][..., None], times, known)
         return Solution({"u": result.values[..., 0]}, result.outcome, result.stats)
 
 
@@ -105,7 +107,7 @@ def _riemann(problem: Problem, flux: str) -> Problem:
         initial={"u": jumps(1)},
         solver=FluxSolver(flux),
         compute_at_least=0,
-        refine=4,
+        refine=2 if "eps" in problem.parameters else 4,
         check={**_SMOOTH, "margin": 8},
         conserved={},
         held_out_laws={"initial": {"u": jumps(2)}, **problem.held_out_laws},
