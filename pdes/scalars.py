@@ -1,5 +1,6 @@
 """Distributions of numbers: one draw per sample for each parameter of an equation, and for each component of a state."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -270,3 +271,19 @@ def choice(*values: float, shared: str = "") -> Choice:
     'choice(1, 2)'
     """
     return Choice(tuple(float(v) for v in values), shared)
+
+
+def around(references: Mapping[str, float], spread: float, digits: int = 0) -> dict:
+    """Each parameter q uniform on q (1 -+ spread), to `digits` significant digits if any; a spread of 0 keeps them."""
+    if not spread:
+        return {name: float(q) for name, q in references.items()}
+    laws = {name: uniform(*sorted((q * (1 - spread), q * (1 + spread)))) for name, q in references.items() if q}
+    laws = {name: rounded(law, digits) if digits else law for name, law in laws.items()}
+    return {name: laws.get(name, 0.0) for name in references}
+
+
+def beside(references: Mapping[str, float], inner: float, outer: float, digits: int = 0) -> dict:
+    """Each parameter on both sides of that range: between inner and outer away from q."""
+    laws = {name: bands(q, inner, outer) for name, q in references.items() if q}
+    laws = {name: rounded(law, digits) if digits else law for name, law in laws.items()}
+    return {name: laws.get(name, 0.0) for name in references}

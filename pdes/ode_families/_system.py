@@ -4,25 +4,9 @@ from collections.abc import Mapping
 
 from pdes.domain import Point
 from pdes.problem import Problem
-from pdes.scalars import bands, near, rounded, uniform
+from pdes.scalars import around, beside, near
 
 State = tuple[float, ...]
-
-
-def around(references: Mapping[str, float], spread: float, digits: int = 0) -> dict:
-    """Each parameter q uniform on q (1 -+ spread), to `digits` significant digits if any; a spread of 0 keeps them."""
-    if not spread:
-        return {name: float(q) for name, q in references.items()}
-    laws = {name: uniform(*sorted((q * (1 - spread), q * (1 + spread)))) for name, q in references.items() if q}
-    laws = {name: rounded(law, digits) if digits else law for name, law in laws.items()}
-    return {name: laws.get(name, 0.0) for name in references}
-
-
-def beside(references: Mapping[str, float], inner: float, outer: float, digits: int = 0) -> dict:
-    """Each parameter on both sides of that range: between inner and outer away from q."""
-    laws = {name: bands(q, inner, outer) for name, q in references.items() if q}
-    laws = {name: rounded(law, digits) if digits else law for name, law in laws.items()}
-    return {name: laws.get(name, 0.0) for name in references}
 
 
 def system(

@@ -10,10 +10,10 @@ forecasting and data-driven modelling, NeurIPS Datasets and Benchmarks 2021.
 """
 
 from pdes.domain import Point
-from pdes.ode_families._system import around, beside, system
+from pdes.ode_families._system import system
 from pdes.ordinary import Ordinary
 from pdes.problem import Problem
-from pdes.scalars import uniform
+from pdes.scalars import around, beside, uniform
 
 SPREAD, PERIODS, POINTS = 0.02, 10, 100
 CITATION = "Gilpin, Chaos as an interpretable benchmark for forecasting and data-driven modelling, NeurIPS 2021"

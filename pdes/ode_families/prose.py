@@ -8,10 +8,10 @@ Liu, Zhang, Schaeffer, PROSE: Predicting multiple operators and symbolic express
 Networks 180, 2024 (arXiv 2309.16816). Its labels round products of parameters (2 alpha, 3 g/l) anew; here only parameters are.
 """
 
-from pdes.ode_families._system import around, beside, system
+from pdes.ode_families._system import system
 from pdes.ordinary import Ordinary
 from pdes.problem import Problem
-from pdes.scalars import uniform
+from pdes.scalars import around, beside, uniform
 
 _SPREAD, _DIGITS, _START = 0.1, 3, uniform(-2, 2)
 _DENOMINATOR = "(3 - cos(2*u0 - 2*u1))"
