@@ -25,7 +25,10 @@ which say at their head what was run and how. ± is the spread over seeds; in br
 deep one trained by descent. `floor` is what a plainer bank with four statistics a kernel reaches.
 """
 RATES = ("error rate", "at 1/2 told", "at 1/2", "at 1/3 told", "at 1/3")
-LEARNED = {"plaid": ("lssl", "frozen"), "osuleaf": ("lssl", "fixed", "random", "misplaced")}
+LEARNED = {
+    "plaid": ("lssl", "frozen"),
+    "osuleaf": ("bank", "bank random", "bank misplaced", "lssl", "fixed", "random", "misplaced"),
+}
 """Sets whose states were also kept as they start: by HiPPO (frozen, fixed), at random, by HiPPO with very short memories."""
 FINER = ("error", "a quarter of the step", "twice the step", "four horizons")
 
@@ -83,9 +86,13 @@ def asked() -> str:
         what = f"kernel of {length:,} samples{', forward and backward' * backward}: a fifth of squaring's memory, no slower"
         body.append([what, f"{plain['mib'] / ours['mib']:.0f} times less, {plain['ms'] / ours['ms']:.0f} times faster"])
     body += [[f"one streamed sample, {who}", f"{us:.0f} µs"] for who, us in results("lssl_speed")["stream_us"].items()]
-    body.append(["fixed LegS, two blocks, OSULeaf: above the floor of 83.1 %", _whole("fixed")])
-    body.append(["the same with a random A: clearly worse", _whole("random")])
-    body.append(["the same with a memory of two or three samples: clearly worse", _whole("misplaced")])
+    body += [
+        [f"OSULeaf, {what}", _right("osuleaf", *models)]
+        for what, models in {
+            "fixed LegS in seconds: above the floor of 83.1 %": ("bank", "bank random", "bank misplaced"),
+            "two fixed blocks trained by descent: the same": ("fixed", "random", "misplaced"),
+        }.items()
+    ]
     pairs = [
         picked(panel, "error rate", set="plaid", model="frozen", seed=seed)[0]
         - picked(panel, "error rate", set="plaid", model="lssl", seed=seed)[0]
@@ -97,10 +104,16 @@ def asked() -> str:
     return section("What was asked, and what came out", ("asked", "measured"), body)
 
 
-def _whole(model: str) -> str:
-    """Accuracy on OSULeaf at full length after the longest training."""
-    found = picked(rows("lssl_osuleaf_whole"), "error rate", set="osuleaf", model=model)
-    return f"{100 * (1 - np.mean(found)):.1f} % right"
+def _right(name: str, *models: str) -> str:
+    """Accuracies of models of a set; of those that were trained longer at full length, that."""
+    words = []
+    for model in models:
+        for stored in ("lssl_osuleaf_whole", "lssl_panel"):
+            found = picked(rows(stored), "error rate", set=name, model=model)
+            if found:
+                words.append(f"{model} {100 * (1 - np.mean(found)):.1f} %")
+                break
+    return ", ".join(words)
 
 
 def memory() -> str:

@@ -3,6 +3,7 @@
     python -m benchmarks.lssl_panel [--sets osuleaf acsf1 ...] [--models bank lssl gru tcn s5] [--seeds 1] [--steps 600]
 
     bank    `sciml.fit("lssl:bank", data)`: fixed random kernels, solved decoder; whole series; seconds
+    bank random, bank misplaced   the same with a random A in the place of LegS; with a memory of two or three samples
     lssl    deep LSSL of GLU blocks (dissipative A), trained by descent, pooled statistics
     frozen  the same with A, B and time scales as they were drawn: what learning them is worth
     fixed, random, misplaced   two blocks of fixed LegS; of random A; of LegS that remembers two or three samples only
@@ -34,7 +35,7 @@ from benchmarks.rows import Rows, finished
 from pdes import series
 from pdes.dataset import Dataset
 from sciml.operator import Training
-from sciml.operators.lssl import LSSL
+from sciml.operators.lssl import LSSL, PRESETS
 from sciml.tasks import as_task
 
 FLOOR = {"plaid": 0.855, "pigcvp": 0.721, "acsf1": 0.820, "osuleaf": 0.831, "watch": 0.779, "digits": 0.96}
@@ -47,7 +48,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "random": STILL | {"depth": 2, "structure": "dense", "start": "random"},
     "misplaced": STILL | {"depth": 2, "structure": "legs", "memory": (2.0, 3.0)},
 }
-MODELS = ("bank", *VARIANTS, "gru", "tcn", "s5")
+BANKS: dict[str, dict[str, Any]] = {
+    "bank": {},
+    "bank random": {"structure": "dense", "start": "random"},
+    "bank misplaced": {"memory": (2.0, 3.0)},
+}
+MODELS = (*BANKS, *VARIANTS, "gru", "tcn", "s5")
 RATES = (2, 3)
 BATCH = 16
 
@@ -77,11 +83,12 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, dict]:
 def scored(name: str, model: str, seed: int, o: argparse.Namespace) -> dict:
     """One training, and its error rates at three sampling rates."""
     train, test = series.load(name, fold=(seed - 11) % series.SOURCES[name].folds)
-    stride = 1 if model == "bank" else -(-len(np.asarray(train.times)) // o.longest)
+    stride = 1 if model in BANKS else -(-len(np.asarray(train.times)) // o.longest)
     train, test = averaged(train, stride), averaged(test, stride)
     training = Training(weight_decay=0.02, clip=1.0, warmup=0.1)
-    if model == "bank":
-        result = sciml.fit("lssl:bank", train, task="classification", seed=seed, validation=False, progress=False)
+    if model in BANKS:
+        bank = LSSL(**PRESETS["bank"] | BANKS[model])
+        result = sciml.fit(bank, train, task="classification", seed=seed, validation=False, progress=False)
     else:
         result = sciml.fit(
             made(model, train, seed), train, task="classification", seed=seed, validation=False, progress=False, lr=o.lr,
@@ -115,7 +122,7 @@ def made(model: str, train: Dataset, seed: int) -> Any:
 
 def trained(operator: Any, model: str) -> int:
     """Numbers that were fitted."""
-    return operator.module.model.decoder.weight.numel() if model == "bank" else parameters(operator.module)
+    return operator.module.model.decoder.weight.numel() if model in BANKS else parameters(operator.module)
 
 
 def error_rate(operator: Any, data: Dataset, told: bool, step: float = 1.0, model: str = "") -> float:
