@@ -42,6 +42,11 @@ The value of `R_E` is no measure of difficulty: control holds E near a set point
 step of 0.01 whatever the equation, where its documentation promises an automatic one; `RegularizedSolve` gives it the automatic
 one, torchdiffeq's to rounding.
 
+Stochastic equations (`NeuralSDE`) run on diffrax by default. `backend="torch"` takes torchsde: with equal steps
+(`steps_per_frame`) of Heun's method it has diffrax's error estimate and `R_E`, `R_E2`, `R_N`; its own step-size control is
+outside the graph and keeps its errors to itself, so that nothing is penalised there; `local_steps`, `local_time` and steps of
+every path's own are diffrax's alone. Weights and files are the same, Brownian paths are not.
+
 ![Vector field, step sizes and evaluations of a cubic spiral at three prices](cheap_neural_ode.png)
 
 `examples/cheap_neural_ode.py` makes this picture: a price of 0.01 on every step saves an eighth of the evaluations at 3 % more

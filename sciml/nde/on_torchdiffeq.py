@@ -35,7 +35,7 @@ def solve(setting, f: Callable, y0: torch.Tensor, times, training: bool, random,
     if setting.batching == "coupled":
         return _coupled(setting, f, y0, t, training, random)
     found = [_coupled(setting, f, y0[b : b + 1], t, training, random) for b in range(len(y0))]
-    return torch.cat([y for y, _ in found], dim=1), _stacked([s for _, s in found])
+    return torch.cat([y for y, _ in found], dim=1), stacked([s for _, s in found])
 
 
 def _coupled(setting, f, y0, t, training, random) -> tuple[torch.Tensor, Statistics]:
@@ -242,7 +242,7 @@ def _registered(method: str) -> str:
     return name
 
 
-def _stacked(parts: list[Statistics]) -> Statistics:
+def stacked(parts: list[Statistics]) -> Statistics:
     """Statistics of single rows as those of a batch; histories are filled up to the longest."""
     longest = max(len(p.steps) for p in parts)
 

@@ -118,7 +118,8 @@ class NeuralDE(Operator):
 
         p : weights by name.   x : (item, channel, *space).   scales : shift and scale of inputs and outputs, by name.
         xp : torch or jax.numpy.   solve : (f(t, y), y0, times) -> (y, statistics), times increasing from 0;
-            for stochastic equations (f, y0, times, diffusion(t, y), number of the path).
+            for stochastic equations on JAX (f, y0, times, diffusion(t, y), number of the path), on torch all items at once
+            (f(t, y, constants), y0, times, diffusion(t, y, constants), constants).
         share : of the training that is done.   noise : standard normal numbers of `noise_shape` in training, else None.
         """
 

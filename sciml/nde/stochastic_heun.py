@@ -35,10 +35,11 @@ def solve(setting, f, g, y0, times, key, training: bool, args) -> tuple[Any, Sta
     # Steps end at all times: between them diffrax draws a straight line, which takes variance away.
     control: Any = diffrax.PIDController(setting.rtol, setting.atol, error_order=ORDER)
     controller: Any = diffrax.ClipStepSizeController(control, step_ts=t)
-    if setting.grid is not None:
-        controller = diffrax.StepTo(jnp.asarray(setting.grid, t.dtype))
+    grid = setting.grid_of(times) if setting.steps_per_frame else setting.grid
+    if grid is not None:
+        controller = diffrax.StepTo(jnp.asarray(grid, t.dtype))
     found = diffrax.diffeqsolve(
-        terms, solver, t[0], t[-1], None if setting.grid is not None else setting.first_step, y0, args,
+        terms, solver, t[0], t[-1], None if grid is not None else setting.first_step, y0, args,
         saveat=diffrax.SaveAt(ts=t, solver_state=True), stepsize_controller=controller, max_steps=setting.max_steps,
         adjoint=diffrax.RecursiveCheckpointAdjoint(),
     )  # fmt: skip

@@ -1,5 +1,6 @@
 """Neural differential equations on torch: weights, predictions, and the usual back-propagation with penalties in its loss."""
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ from sciml.nde.training import Coefficients
 from sciml.operator import Arrays, Position, Scalars, Training
 from sciml.randomness import Purpose, derived_seed, generator
 from sciml.tasks import Batch
+
+PREDICTED_PATH = 0  # names the Brownian paths of all predictions
 
 
 class Weights(nn.Module):
@@ -46,7 +49,12 @@ def loaded(module: Weights, arrays: Arrays) -> Weights:
 def applied(operator: NeuralDE, inputs: torch.Tensor, setting, training: bool, share: float, noise, random) -> Answer:
     """The operator's model on a batch of physical inputs."""
 
-    def solve(f, y0, times):
+    def solve(f, y0, times, diffusion=None, args=None):
+        if diffusion is not None:
+            key = int(torch.randint(2**62, (1,), generator=random)) if random is not None else PREDICTED_PATH
+            return importlib.import_module("sciml.nde.on_torchsde").of_items(
+                setting, f, diffusion, y0, times, key, training, args
+            )
         return setting(f, y0, times, training=training, random=random)
 
     scales = scales_for(operator, inputs)

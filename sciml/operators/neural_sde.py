@@ -5,10 +5,15 @@
 
 Paths start at the initial frame. A dataset of means alone holds them as its fields; one of means and variances holds first the
 means, then as many variances (`moments=2`), and the answer is both. Predictions use the same Brownian paths for every item and
-call, so they do not depend on a batch. JAX only (diffrax): torchsde adapts outside its graph and has no error to penalise.
+call, so they do not depend on a batch.
+
+backend="jax": diffrax's adaptive stochastic Heun, all regularisers.   backend="torch": torchsde; penalties need equal steps of
+Heun's method (`steps_per_frame`), since torchsde adapts its steps outside the graph. Weights and files are the same for both,
+Brownian paths are not.
 
 Kidger, On Neural Differential Equations, thesis, Oxford 2021; moment loss and penalties: Pal, Ma, Shah, Rackauckas, Opening
-the Blackbox, ICML 2021, section 4.2. The solver is diffrax's adaptive stochastic Heun (`sciml.nde.RegularizedSDESolve`).
+the Blackbox, ICML 2021, section 4.2; torchsde: Li, Wong, Chen, Duvenaud, Scalable Gradients for Stochastic Differential
+Equations, AISTATS 2020. The solves are those of `sciml.nde.RegularizedSDESolve`.
 """
 
 from dataclasses import dataclass
@@ -33,7 +38,8 @@ class Config(Solving):
     width, depth : hidden units and layers of f.   cubed : f sees y^3.   paths : per item.
     moments : 1, fields are means; 2, the first half are means, the second variances.
     noise : size of g at the start.
-    batching : "coupled", all paths of an item are one system; "per-sample", each path has its own steps.
+    batching : "coupled", all paths of an item are one system; "per-sample", each path has its own steps (JAX only).
+    steps_per_frame : so many equal steps between stored times, instead of step-size control; 0 for that.
     """
 
     backend: str = "jax"
@@ -46,14 +52,21 @@ class Config(Solving):
     paths: int = 100
     moments: int = 1
     noise: float = 0.1
+    steps_per_frame: int = 0
 
     def __post_init__(self):
-        if self.backend != "jax" or self.method != "heun" or self.steer:
+        if self.steer:
+            raise SettingError(given=f"steer={self.steer} for a stochastic equation", needed="0", remedy="Leave it out.")
+        if self.backend == "torch" and self.batching != "coupled":
             raise SettingError(
-                given=f"backend={self.backend!r}, method={self.method!r}, steer={self.steer} for a stochastic equation",
-                needed="'jax', 'heun', 0: torchsde adapts its steps outside the graph and gives no error to learn from",
-                remedy="Leave these options out.",
-            )
+                given=f"batching={self.batching!r} on torch", needed="'coupled': torchsde steps all paths of an item alike",
+                remedy="Change it, or use backend='jax'.",
+            )  # fmt: skip
+        if self.target_evaluations and self.steps_per_frame:
+            raise SettingError(
+                given=f"target_evaluations={self.target_evaluations} with equal steps", needed="step-size control",
+                remedy="Leave one out: the number of equal steps is not learned.",
+            )  # fmt: skip
         unknown = next((name for name in self.regularisers if name not in REGULARISERS), None)
         if unknown is not None:
             raise unknown_name("regulariser of a stochastic solve", unknown, REGULARISERS)
@@ -70,7 +83,10 @@ class Config(Solving):
     def solve(self) -> RegularizedSDESolve:
         """The solve that these settings describe."""
         first: dict[str, Any] = {} if self.first_step is None else {"first_step": self.first_step}
-        return RegularizedSDESolve(self.rtol, self.atol, self.regularisers, self.aggregate, max_steps=self.max_steps, **first)
+        return RegularizedSDESolve(
+            self.rtol, self.atol, self.regularisers, self.aggregate, max_steps=self.max_steps, backend=self.backend,
+            method=self.method, steps_per_frame=self.steps_per_frame, **first,
+        )  # fmt: skip
 
 
 def moments_each(prediction, target, grid) -> Any:
@@ -106,20 +122,44 @@ class NeuralSDE(NeuralDE):
         return weights | diagonal | {"diffusion_b0": np.full(state, c.noise, np.float32)}
 
     def model(self, p, x, scales, xp, solve, share=1.0, noise=None):
-        from solvers.precision import jax
-
         signature, c = self.bound_signature, self.config
         fields = state_fields(signature)
         means, frames = fields // c.moments, frames_of(signature)
         y0, constants = x[:, :means].reshape(len(x), -1), x[:, fields:].reshape(len(x), -1)
 
-        def of_item(y, constants, index):
-            def drift(t, y):
-                fixed = xp.broadcast_to(constants, (*y.shape[:-1], len(constants)))
-                return run(p, "drift", with_time(t, [y**3 if c.cubed else y, fixed], xp), xp)
+        def drift(t, y, constants):  # constants (..., constant) of y (..., path, state)
+            fixed = xp.broadcast_to(constants[..., None, :], (*y.shape[:-1], constants.shape[-1]))
+            return run(p, "drift", with_time(t, [y**3 if c.cubed else y, fixed], xp), xp)
 
+        def diffusion(t, y, constants):
+            return run(p, "diffusion", y, xp)
+
+        if c.backend == "torch":
+            start = xp.stack([y0] * c.paths, 1)
+            paths, statistics = solve(drift, start, solve_times(signature), diffusion, constants)
+            paths = xp.moveaxis(paths, 0, 1)
+        else:
+            paths, statistics = self._each_by_vmap(drift, diffusion, y0, constants, solve, noise is not None)
+        # paths (item, time, path, state)
+        scale, shift = (scales[f"input.{n}"][:means].reshape(1, 1, means, *(1,) * (x.ndim - 2)) for n in ("scale", "shift"))
+        shape = (len(x), frames, means, *x.shape[2:])
+        mean = paths[:, 1:].mean(2)
+        answers = [mean.reshape(shape) * scale + shift]
+        if c.moments == 2:
+            spread = ((paths[:, 1:] - mean[:, :, None]) ** 2).mean(2)
+            answers.append(spread.reshape(shape) * scale**2)
+        return Answer(xp.concatenate(answers, 2).reshape(len(x), -1, *x.shape[2:]), statistics)
+
+    def _each_by_vmap(self, drift, diffusion, y0, constants, solve, training: bool) -> tuple[Any, Any]:
+        """(item, time, path, state) on JAX: items, or paths, have steps of their own."""
+        from solvers.precision import jax
+
+        c, xp, times = self.config, jax.numpy, solve_times(self.bound_signature)
+
+        def of_item(y, constants, index):
             def of_paths(y, index):
-                return solve(drift, y, solve_times(signature), lambda t, y: run(p, "diffusion", y, xp), index)
+                f, g = (lambda t, y, h=h: h(t, y, constants) for h in (drift, diffusion))
+                return solve(f, y, times, g, index)
 
             if c.batching == "coupled":
                 return of_paths(xp.stack([y] * c.paths), index)
@@ -127,14 +167,8 @@ class NeuralSDE(NeuralDE):
             return xp.moveaxis(own[0][:, :, 0], 0, 1), own[1]
 
         # In training every item has paths of its own; predictions of an item must not depend on its place in the batch.
-        index = xp.arange(len(x)) if noise is not None else xp.zeros(len(x), int)
-        paths, statistics = jax.vmap(of_item)(y0, constants, index)  # (item, time, path, state)
-        scale, shift = (scales[f"input.{n}"][:means].reshape(1, 1, means, *(1,) * (x.ndim - 2)) for n in ("scale", "shift"))
-        shape = (len(x), frames, means, *x.shape[2:])
-        answers = [paths[:, 1:].mean(2).reshape(shape) * scale + shift]
-        if c.moments == 2:
-            answers.append(paths[:, 1:].var(2).reshape(shape) * scale**2)
-        return Answer(xp.concatenate(answers, 2).reshape(len(x), -1, *x.shape[2:]), statistics)
+        index = xp.arange(len(y0)) if training else xp.zeros(len(y0), int)
+        return jax.vmap(of_item)(y0, constants, index)
 
     def recommended(self, task) -> dict[str, Any]:
         return {"lr": 1e-2, "batch_size": 16, "weight_decay": 0.0, "epochs": 100, "loss": moments_each, "clip": 10.0}
