@@ -11,6 +11,7 @@ solve is one of processor time (lower quartiles), which others on the machine di
 """
 
 import argparse
+import importlib
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -66,19 +67,18 @@ class Problem:
     def torchode(self, compiled: bool):
         """Loss by torchode, as a call."""
 
-        import torchode  # pyright: ignore[reportMissingImports]
-
-        term = torchode.ODETerm(self.f_torch)  # pyright: ignore[reportArgumentType]
-        control = torchode.IntegralController(TOLERANCE, TOLERANCE, term=term)
-        solver: Any = torchode.AutoDiffAdjoint(
-            torchode.Dopri5(term=term), control, backprop_through_step_size_control=False
+        package: Any = importlib.import_module("torchode")
+        term = package.ODETerm(self.f_torch)
+        control = package.IntegralController(TOLERANCE, TOLERANCE, term=term)
+        solver = package.AutoDiffAdjoint(
+            package.Dopri5(term=term), control, backprop_through_step_size_control=False
         )  # fmt: skip
         solver = torch.compile(solver) if compiled else solver
         ends = torch.tensor([[0.0, 1.0]], dtype=torch.float64).expand(ITEMS, 2)
         first = torch.full((ITEMS,), FIRST, dtype=torch.float64)
 
         def solve():
-            found = solver.solve(torchode.InitialValueProblem(self.start, t_eval=ends), dt0=first)
+            found = solver.solve(package.InitialValueProblem(self.start, t_eval=ends), dt0=first)
             self.evaluations["torchode"] = int(found.stats["n_f_evals"].max())
             return (found.ys[:, -1] ** 2).mean()
 
