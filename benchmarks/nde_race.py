@@ -66,13 +66,10 @@ class Problem:
 
     def torchode(self, compiled: bool):
         """Loss by torchode, as a call."""
-
         package: Any = importlib.import_module("torchode")
         term = package.ODETerm(self.f_torch)
         control = package.IntegralController(TOLERANCE, TOLERANCE, term=term)
-        solver = package.AutoDiffAdjoint(
-            package.Dopri5(term=term), control, backprop_through_step_size_control=False
-        )  # fmt: skip
+        solver: Any = package.AutoDiffAdjoint(package.Dopri5(term=term), control, backprop_through_step_size_control=False)
         solver = torch.compile(solver) if compiled else solver
         ends = torch.tensor([[0.0, 1.0]], dtype=torch.float64).expand(ITEMS, 2)
         first = torch.full((ITEMS,), FIRST, dtype=torch.float64)
