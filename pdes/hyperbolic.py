@@ -1,16 +1,16 @@
 """The solver of families of conservation laws: finite volumes, under the names that a problem's equation gives its unknowns."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from pdes.problem import Problem, Solution
+from pdes.problem import Problem, Solution, Solver
 from solvers.grid import Grid
 
 
 @dataclass(frozen=True)
-class FiniteVolumeSolver:
+class FiniteVolumeSolver(Solver):
     """Finite volumes; unknowns in the order of the system's components.
 
     Parameters
@@ -25,12 +25,6 @@ class FiniteVolumeSolver:
     g: float | None = None
     scheme: str = "weno5"
     flux: str = "hllc"
-
-    def prepare(self, problem: Problem, grid: Grid, seed: int) -> "FiniteVolumeSolver":
-        return self
-
-    def refined(self) -> "FiniteVolumeSolver":
-        return replace(self)  # the grid of the twin is twice as fine, and the steps with it
 
     def __call__(self, problem: Problem, grid: Grid, inputs: Mapping, parameters: Mapping, times: np.ndarray) -> Solution:
         from solvers import conservation_laws

@@ -44,12 +44,15 @@ class Solver(Protocol):
     """How a problem is solved: a frozen dataclass (its fields are recorded) with these methods.
 
     `prepare` may settle what depends on problem, grid and seed only (a time step, say) and returns a solver. `refined`
-    returns the more accurate twin that label errors are measured against; the caller refines the grid.
+    returns the more accurate twin that label errors are measured against; the caller refines the grid. A solver that has
+    nothing to settle, and whose steps follow from the grid, inherits both.
     """
 
-    def prepare(self, problem: "Problem", grid: Grid, seed: int) -> "Solver": ...
+    def prepare(self, problem: "Problem", grid: Grid, seed: int) -> "Solver":
+        return self
 
-    def refined(self) -> "Solver": ...
+    def refined(self) -> "Solver":
+        return self
 
     def __call__(
         self,
@@ -57,7 +60,7 @@ class Solver(Protocol):
         grid: Grid,
         inputs: Mapping[str, np.ndarray],
         parameters: Mapping[str, np.ndarray],
-        times: np.ndarray | None,
+        times: Any,  # (time,), or None for steady problems
     ) -> Solution: ...
 
 

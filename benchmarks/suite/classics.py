@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from pdes import Problem
-from pdes.problem import Solution
+from pdes.problem import Solution, Solver
 from pdes.semilinear import Semilinear
 from solvers.errors import SettingError, unknown_name
 from solvers.grid import Grid
@@ -33,24 +33,13 @@ ENOUGH = 1e-6
 """Tolerance of iterations: far below the error of the grid, far above that of the labels' solve."""
 
 
-@dataclass(frozen=True)
-class _Steady:
-    """A solver without time steps."""
-
-    def prepare(self, problem: Problem, grid: Grid, seed: int) -> Any:
-        return self
-
-    def refined(self) -> Any:
-        return self
-
-
 def _diffusion(problem: Problem, inputs: Mapping) -> tuple[np.ndarray, Any]:
     """a and f of -div(a grad u) = f, as the problem's own solver takes them from its inputs."""
     return getattr(problem.solver, "diffusion", lambda given: (given["a"], 1.0))(inputs)
 
 
 @dataclass(frozen=True)
-class Direct(_Steady):
+class Direct(Solver):
     """-div(a grad u) = f by factorising the matrix of the finite volumes."""
 
     def __call__(self, problem: Problem, grid: Grid, inputs: Mapping, parameters: Mapping, times: None) -> Solution:
@@ -71,7 +60,7 @@ class Direct(_Steady):
 
 
 @dataclass(frozen=True)
-class Multigrid(_Steady):
+class Multigrid(Solver):
     """The same by conjugate gradients, preconditioned by a V-cycle."""
 
     tolerance: float = ENOUGH
@@ -84,7 +73,7 @@ class Multigrid(_Steady):
 
 
 @dataclass(frozen=True)
-class HelmholtzVolumes(_Steady):
+class HelmholtzVolumes(Solver):
     """-lap(u) - k^2 u = 0 in a hard box, u_n = 1 on a part of the top: five-point finite volumes, cells half as wide as given.
 
     part : of the top side that drives.
@@ -118,7 +107,7 @@ class HelmholtzVolumes(_Steady):
 
 
 @dataclass(frozen=True)
-class Finer(_Steady):
+class Finer(Solver):
     """The labels' own solver on cells of half the width, for media that are smooth: the answer's means over the cells."""
 
     solver: Any

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pdes.domain import Periodic
-from pdes.problem import Problem, Solution
+from pdes.problem import Problem, Solution, Solver
 from pdes.random_fields import fourier_series
 from pdes.random_states import levels, steps
 from pdes.scalars import choice, fixed, uniform
@@ -14,14 +14,8 @@ from solvers.grid import Grid
 
 
 @dataclass(frozen=True)
-class TransportSolver:
+class TransportSolver(Solver):
     """Moves averages over cells."""
-
-    def prepare(self, problem: Problem, grid: Grid, seed: int) -> "TransportSolver":
-        return self
-
-    def refined(self) -> "TransportSolver":
-        return self
 
     def __call__(self, problem: Problem, grid: Grid, inputs: Mapping, parameters: Mapping, times: np.ndarray) -> Solution:
         from solvers.scalar import Transport

@@ -6,21 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from pdes.domain import Periodic
-from pdes.problem import Problem, Solution
+from pdes.problem import Problem, Solution, Solver
 from pdes.random_fields import fourier_series
 from pdes.random_states import steps
 from solvers.grid import Grid
 
 
 @dataclass(frozen=True)
-class LaxOleinikSolver:
+class LaxOleinikSolver(Solver):
     """Exact averages over cells, without steps in time."""
-
-    def prepare(self, problem: Problem, grid: Grid, seed: int) -> "LaxOleinikSolver":
-        return self
-
-    def refined(self) -> "LaxOleinikSolver":
-        return self
 
     def __call__(self, problem: Problem, grid: Grid, inputs: Mapping, parameters: Mapping, times: np.ndarray) -> Solution:
         from solvers.scalar import LaxOleinik

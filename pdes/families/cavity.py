@@ -7,12 +7,12 @@ Reynolds number is 1 / nu. Fields are means of the staggered velocities in the c
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from pdes.domain import Box
-from pdes.problem import Problem, Solution
+from pdes.problem import Problem, Solution, Solver
 from pdes.random_fields import constant, grf
 from pdes.scalars import loguniform
 from solvers.grid import Grid
@@ -27,7 +27,7 @@ WALLS = {"top": (lid, 0.0)}
 
 
 @dataclass(frozen=True)
-class CavitySolver:
+class CavitySolver(Solver):
     """Projection on the staggered grid.
 
     Parameters
@@ -44,12 +44,6 @@ class CavitySolver:
         """Velocities of the walls once the lid has its speed."""
         return WALLS
 
-    def prepare(self, problem: Problem, grid: Grid, seed: int) -> "CavitySolver":
-        return self
-
-    def refined(self) -> "CavitySolver":
-        return self  # the grid of the twin is twice as fine, and the step with it
-
     def __call__(self, problem: Problem, grid: Grid, inputs: Mapping, parameters: Mapping, times: np.ndarray) -> Solution:
         from solvers.projection import ProjectionNavierStokes
 
@@ -61,16 +55,10 @@ class CavitySolver:
 
 
 @dataclass(frozen=True)
-class SteadyCavitySolver:
+class SteadyCavitySolver(Solver):
     """Newton's method on the stream function."""
 
     tolerance: float = 1e-9
-
-    def prepare(self, problem: Problem, grid: Grid, seed: int) -> "SteadyCavitySolver":
-        return self
-
-    def refined(self) -> "SteadyCavitySolver":
-        return replace(self)
 
     def __call__(self, problem: Problem, grid: Grid, inputs: Mapping, parameters: Mapping, times: None) -> Solution:
         from solvers.steady_flow import SteadyNavierStokes

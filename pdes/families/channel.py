@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pdes.domain import Box
-from pdes.problem import Problem, Solution
+from pdes.problem import Problem, Solution, Solver
 from pdes.random_fields import constant
 from pdes.random_waves import modes
 from pdes.scalars import loguniform, uniform
@@ -17,16 +17,10 @@ from solvers.grid import Grid
 
 
 @dataclass(frozen=True)
-class ChannelSolver:
+class ChannelSolver(Solver):
     """Projection on the staggered grid; `speed` bounds |u| + |v|, as in `pdes.families.cavity`."""
 
     speed: float = 1.2
-
-    def prepare(self, problem: Problem, grid: Grid, seed: int) -> "ChannelSolver":
-        return self
-
-    def refined(self) -> "ChannelSolver":
-        return self  # the grid of the twin is twice as fine, and the step with it
 
     def __call__(self, problem: Problem, grid: Grid, inputs: Mapping, parameters: Mapping, times: np.ndarray) -> Solution:
         from solvers.projection import ProjectionNavierStokes

@@ -12,7 +12,7 @@ import numpy as np
 
 from pdes.domain import Box
 from pdes.families._prose import CELLS, setting
-from pdes.problem import Problem, Solution
+from pdes.problem import Problem, Solution, Solver
 from pdes.random_fields import fourier_series
 from pdes.random_profiles import jumps, sines
 from pdes.random_shapes import mapped
@@ -27,18 +27,12 @@ _SMOOTH = {"initial": {"u": mapped(fourier_series(2, maximum=1), scale=0.4, offs
 
 
 @dataclass(frozen=True)
-class FluxSolver:
+class FluxSolver(Solver):
     """Finite volumes for k f(u); viscosity eps / pi where the problem has eps."""
 
     flux: str
     scheme: str = "weno5"
     courant: float = 0.9  # as accurate here as the default 0.6, in two thirds of the steps; 1 overshoots
-
-    def prepare(self, problem: Problem, grid: Grid, seed: int) -> "FluxSolver":
-        return self
-
-    def refined(self) -> "FluxSolver":
-        return self  # the grid of the twin is twice as fine, and the steps with it
 
     def __call__(self, problem: Problem, grid: Grid, inputs: Mapping, parameters: Mapping, times: np.ndarray) -> Solution:
         from solvers.finite_volume import FiniteVolume
@@ -53,14 +47,8 @@ class FluxSolver:
 
 
 @dataclass(frozen=True)
-class BurgersSolver:
+class BurgersSolver(Solver):
     """Lax and Oleinik's formula for w = k u, which obeys w_t + (w^2 / 2)_x = 0."""
-
-    def prepare(self, problem: Problem, grid: Grid, seed: int) -> "BurgersSolver":
-        return self
-
-    def refined(self) -> "BurgersSolver":
-        return self
 
     def __call__(self, problem: Problem, grid: Grid, inputs: Mapping, parameters: Mapping, times: np.ndarray) -> Solution:
         from solvers.scalar import LaxOleinik

@@ -13,23 +13,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from pdes.domain import Box
-from pdes.problem import Problem, Solution
+from pdes.problem import Problem, Solution, Solver
 from pdes.random_fields import grf, lognormal, threshold
 from pdes.random_shapes import multiscale, peaks
 from solvers.grid import Grid
 
 
 @dataclass(frozen=True)
-class DiffusionSolver:
+class DiffusionSolver(Solver):
     """Steady diffusion by preconditioned conjugate gradients, right-hand side one."""
 
     tolerance: float = 1e-10
-
-    def prepare(self, problem: Problem, grid: Grid, seed: int) -> "DiffusionSolver":
-        return self
-
-    def refined(self) -> "DiffusionSolver":
-        return self
 
     def __call__(self, problem: Problem, grid: Grid, inputs: Mapping, parameters: Mapping, times: None) -> Solution:
         from solvers.multigrid import Diffusion

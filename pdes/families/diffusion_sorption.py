@@ -9,19 +9,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pdes.domain import Box
-from pdes.problem import Problem, Solution
+from pdes.problem import Problem, Solution, Solver
 from pdes.random_shapes import level
 from solvers.grid import Grid
 
 
 @dataclass(frozen=True)
-class SorptionSolver:
+class SorptionSolver(Solver):
     """Cells and BDF."""
 
     tolerance: float = 1e-6
-
-    def prepare(self, problem: Problem, grid: Grid, seed: int) -> "SorptionSolver":
-        return self
 
     def refined(self) -> "SorptionSolver":
         return replace(self, tolerance=self.tolerance / 10)

@@ -14,7 +14,7 @@ import numpy as np
 
 from pdes.domain import Box
 from pdes.families._prose import setting
-from pdes.problem import Problem, Solution
+from pdes.problem import Problem, Solution, Solver
 from pdes.random_profiles import hill
 from solvers.grid import Grid
 
@@ -23,14 +23,8 @@ DIFFUSIVITY, DRIFT, WAVENUMBER = 2.197, 26.53, 10.0
 
 
 @dataclass(frozen=True)
-class FokkerPlanckSolver:
+class FokkerPlanckSolver(Solver):
     """Exponential of the matrix of fluxes that leave Gibbs' state alone."""
-
-    def prepare(self, problem: Problem, grid: Grid, seed: int) -> "FokkerPlanckSolver":
-        return self
-
-    def refined(self) -> "FokkerPlanckSolver":
-        return self
 
     def __call__(self, problem: Problem, grid: Grid, inputs: Mapping, parameters: Mapping, times: np.ndarray) -> Solution:
         from solvers.fokker_planck import FokkerPlanck

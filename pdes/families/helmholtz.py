@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pdes.domain import Box
-from pdes.problem import Problem, Solution
+from pdes.problem import Problem, Solution, Solver
 from pdes.random_fields import grf
 from pdes.random_waves import tanh_of
 from pdes.scalars import fixed, uniform
@@ -21,16 +21,10 @@ from solvers.grid import Grid
 
 
 @dataclass(frozen=True)
-class HelmholtzSolver:
+class HelmholtzSolver(Solver):
     """Spectral elements and a sparse factorisation; `condition` on the walls, and which of the fixed sources drives."""
 
     condition: str = "impedance"
-
-    def prepare(self, problem: Problem, grid: Grid, seed: int) -> "HelmholtzSolver":
-        return self
-
-    def refined(self) -> "HelmholtzSolver":
-        return self
 
     def __call__(self, problem: Problem, grid: Grid, inputs: Mapping, parameters: Mapping, times: None) -> Solution:
         from solvers.helmholtz import Helmholtz

@@ -10,20 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from pdes.domain import Box, Periodic
-from pdes.problem import Problem, Solution
+from pdes.problem import Problem, Solution, Solver
 from pdes.random_fields import grf
 from solvers.grid import Grid
 
 
 @dataclass(frozen=True)
-class PoissonSolver:
+class PoissonSolver(Solver):
     """Fast Poisson solver of the grid's boundary conditions."""
-
-    def prepare(self, problem: Problem, grid: Grid, seed: int) -> "PoissonSolver":
-        return self
-
-    def refined(self) -> "PoissonSolver":
-        return self
 
     def __call__(self, problem: Problem, grid: Grid, inputs: Mapping, parameters: Mapping, times: None) -> Solution:
         from solvers.elliptic import Poisson

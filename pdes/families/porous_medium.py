@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pdes.families._prose import CELLS, setting
-from pdes.problem import Problem, Solution
+from pdes.problem import Problem, Solution, Solver
 from pdes.random_fields import fourier_series
 from pdes.random_profiles import hill
 from pdes.random_shapes import mapped
@@ -18,13 +18,10 @@ from solvers.grid import Grid
 
 
 @dataclass(frozen=True)
-class PorousMediumSolver:
+class PorousMediumSolver(Solver):
     """Cells and Runge-Kutta-Chebyshev."""
 
     tolerance: float = 1e-5
-
-    def prepare(self, problem: Problem, grid: Grid, seed: int) -> "PorousMediumSolver":
-        return self
 
     def refined(self) -> "PorousMediumSolver":
         return replace(self, tolerance=self.tolerance / 10)

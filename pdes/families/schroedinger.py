@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pdes.domain import Periodic
-from pdes.problem import Problem, Solution
+from pdes.problem import Problem, Solution, Solver
 from pdes.random_fields import grf
 from pdes.random_waves import packets
 from pdes.scalars import uniform
@@ -20,7 +20,7 @@ from solvers.grid import Grid
 
 
 @dataclass(frozen=True)
-class SplitStepSolver:
+class SplitStepSolver(Solver):
     """Fourth-order splitting.
 
     Parameters
@@ -31,9 +31,6 @@ class SplitStepSolver:
     """
 
     dt: float = 0.01
-
-    def prepare(self, problem: Problem, grid: Grid, seed: int) -> "SplitStepSolver":
-        return self
 
     def refined(self) -> "SplitStepSolver":
         return replace(self, dt=self.dt / 2)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pdes.domain import Periodic
-from pdes.problem import Problem, Solution
+from pdes.problem import Problem, Solution, Solver
 from pdes.random_fields import fourier_series
 from pdes.random_shapes import mapped
 from pdes.random_states import steps
@@ -20,14 +20,8 @@ from solvers.grid import Grid
 
 
 @dataclass(frozen=True)
-class TrafficSolver:
+class TrafficSolver(Solver):
     """Lax and Oleinik's formula for w = v (1 - 2 u)."""
-
-    def prepare(self, problem: Problem, grid: Grid, seed: int) -> "TrafficSolver":
-        return self
-
-    def refined(self) -> "TrafficSolver":
-        return self
 
     def __call__(self, problem: Problem, grid: Grid, inputs: Mapping, parameters: Mapping, times: np.ndarray) -> Solution:
         from solvers.scalar import LaxOleinik

@@ -7,12 +7,12 @@ In the layered medium waves leave through three sides (to first order: those tha
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from pdes.domain import Box, Periodic
-from pdes.problem import Problem, Solution
+from pdes.problem import Problem, Solution, Solver
 from pdes.random_fields import constant
 from pdes.random_waves import layers, modes, packets
 from pdes.scalars import uniform
@@ -20,14 +20,8 @@ from solvers.grid import Grid
 
 
 @dataclass(frozen=True)
-class WaveSolver:
+class WaveSolver(Solver):
     """Exact propagator of one speed."""
-
-    def prepare(self, problem: Problem, grid: Grid, seed: int) -> "WaveSolver":
-        return self
-
-    def refined(self) -> "WaveSolver":
-        return self
 
     def __call__(self, problem: Problem, grid: Grid, inputs: Mapping, parameters: Mapping, times: np.ndarray) -> Solution:
         from solvers.waves import SpectralWave
@@ -38,17 +32,11 @@ class WaveSolver:
 
 
 @dataclass(frozen=True)
-class LeapfrogSolver:
+class LeapfrogSolver(Solver):
     """Leap-frog; `courant` is the step relative to h / (fastest speed sqrt(dimension)), `fastest` a bound of the speed."""
 
     fastest: float
     courant: float = 0.7
-
-    def prepare(self, problem: Problem, grid: Grid, seed: int) -> "LeapfrogSolver":
-        return self
-
-    def refined(self) -> "LeapfrogSolver":
-        return replace(self)  # the grid of the twin is twice as fine, and the step with it
 
     def __call__(self, problem: Problem, grid: Grid, inputs: Mapping, parameters: Mapping, times: np.ndarray) -> Solution:
         from solvers.waves import Leapfrog
