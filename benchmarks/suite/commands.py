@@ -63,8 +63,8 @@ def tune(
     rows = list(tuning.tune(chosen, suite, place(chosen, folder), workers, Console().print).rows.values())
     for name, found in tuning.scores(rows):
         Console().print(f"{name}: " + "; ".join(f"{error:.4g} {setting}" for error, setting in found))
-    for family, setting in tuning.chosen(rows).items():
-        Console().print(f"\n\\[training.{family}]\n" + "\n".join(f"{k} = {v}" for k, v in setting.items()))
+    for name, setting in tuning.chosen(rows).items():
+        Console().print(f'\n\\[training."{name}"]\n' + "\n".join(f"{k} = {v}" for k, v in setting.items()))
 
 
 @app.command()

@@ -5,6 +5,7 @@ once with the first seed. A network's score is the geometric mean of its best va
 the best setting goes into `[training.<network>]` of the file, for all tasks. Test data are not looked at.
 """
 
+import inspect
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+import sciml
 from benchmarks.rows import Rows
 from benchmarks.suite.contestants import roster
 from benchmarks.suite.parallel import done
@@ -34,9 +36,9 @@ class Trial:
         return f"{self.job.contestant.name}, {self.job.task}, " + ", ".join(f"{k} {v:g}" for k, v in self.setting)
 
 
-def family(name: str) -> str:
-    """What `[training]` calls a network ("fno:tiny": "fno") or a peer, by its package ("deepxde DeepONet": "deepxde")."""
-    return name.partition(":")[0].partition(" ")[0]
+def called(name: str) -> str:
+    """What `[training]` calls a network: "fno" for "fno:tiny"; a peer by its whole name."""
+    return name.partition(":")[0]
 
 
 def trials(suite: Suite, source: str, folder: str | Path) -> list[Trial]:
@@ -44,14 +46,17 @@ def trials(suite: Suite, source: str, folder: str | Path) -> list[Trial]:
 
     Raises
     ------
-    SettingError : a suite without `[tuning]`.
+    SettingError : no `[tuning]`, or one without tasks or with options that `sciml.fit` does not have.
     """
-    if not suite.tuning:
-        raise SettingError(
-            given=f"suite {suite.name!r} without [tuning]", needed="tasks and values of options of fit",
-            remedy='Give its file [tuning] with tasks = ["darcy"], lr = [1e-3, 1e-2].',
-        )  # fmt: skip
     options = {k: v for k, v in suite.tuning.items() if k != "tasks"}
+    known = inspect.signature(sciml.fit).parameters
+    wrong = [k for k, v in options.items() if k not in known or not isinstance(v, list) or not v]
+    if not suite.tuning.get("tasks") or not options or wrong:
+        raise SettingError(
+            given=f"suite {suite.name!r} with [tuning] of {dict(suite.tuning) or 'nothing'}",
+            needed="a list of tasks, and lists of values of options of sciml.fit" + (f", not {wrong}" if wrong else ""),
+            remedy='Give its file [tuning] with tasks = ["darcy"], lr = [1e-3, 1e-2].',
+        )
     settings = [tuple(zip(options, values, strict=True)) for values in itertools.product(*options.values())]
     jobs = [
         Job(source, task.label, who, FIRST_SEED, str(folder))
@@ -69,8 +74,7 @@ def tried(trial: Trial) -> dict[str, Any]:
     torch.set_num_threads(1)
     job, setting = trial.job, dict(trial.setting)
     suite = load(job.suite)
-    key = job.contestant.name.partition(":")[0]
-    suite = replace(suite, training=dict(suite.training) | {key: setting})
+    suite = replace(suite, training=dict(suite.training) | {called(job.contestant.name): setting})
     task = suite[job.task]
     data = task.data(Path(job.folder) / "data", there=True)
     row: dict[str, Any] = {"network": job.contestant.name, "task": job.task, "setting": setting}
@@ -113,5 +117,5 @@ def scores(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[tuple[
 
 
 def chosen(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict]:
-    """The best setting by the name that `[training]` has."""
-    return {family(name): found[0][1] for name, found in scores(rows)}
+    """The best setting by the name that `[training]` has; none for a network that fails with all of them."""
+    return {called(name): found[0][1] for name, found in scores(rows) if np.isfinite(found[0][0])}

@@ -9,7 +9,7 @@ from benchmarks import rows
 from benchmarks.record import RESULTS
 from benchmarks.suite import tuning
 from benchmarks.suite.tasks import load
-from solvers.errors import SettingError
+from solvers.errors import SettingError, UnknownName
 
 SUITE = """
 [suite]
@@ -46,9 +46,10 @@ def test_the_setting_of_least_geometric_mean_is_chosen_and_a_failure_is_never():
         row("a:tiny", "one", 2.0, validation=0.2), row("a:tiny", "two", 2.0, validation=0.2),
         row("a:tiny", "one", 3.0, validation=0.01), row("a:tiny", "two", 3.0, failed="NaN"),
         row("peer FNO", "one", 1.0, validation=0.3), row("peer FNO", "two", 1.0, cannot="too odd a grid"),
-        row("b:tiny", "one", 1.0, cannot="no"),
+        row("peer UNO", "one", 1.0, validation=0.5), row("peer UNO", "one", 2.0, validation=0.4),
+        row("b:tiny", "one", 1.0, cannot="no"), row("c:tiny", "one", 1.0, failed="no"),
     ]  # fmt: skip
-    assert tuning.chosen(found) == {"a": {"lr": 2.0}, "peer": {"lr": 1.0}}
+    assert tuning.chosen(found) == {"a": {"lr": 2.0}, "peer FNO": {"lr": 1.0}, "peer UNO": {"lr": 2.0}}
     assert dict(tuning.scores(found))["a:tiny"][0][0] == pytest.approx(0.2)
 
 
@@ -67,10 +68,18 @@ def test_every_setting_is_tried_once_and_what_is_there_is_not_tried_again(tmp_pa
     assert len(said) == 2
 
 
-def test_a_suite_that_asks_for_nothing_says_what_to_write(tmp_path):
+@pytest.mark.parametrize("asked", ["", "[tuning]\nlr = [1e-3]", '[tuning]\ntasks = ["poisson"]\nlearning_rate = [1e-3]'])
+def test_a_suite_that_asks_for_nothing_or_nonsense_says_what_to_write(tmp_path, asked):
     path = tmp_path / "small.toml"
-    path.write_text(SUITE)
-    with pytest.raises(SettingError, match="tuning"):
+    path.write_text(SUITE + asked)
+    with pytest.raises(SettingError, match="lists of values of options of"):
+        tuning.trials(load(str(path)), str(path), tmp_path)
+
+
+def test_a_task_that_is_not_there_is_an_error_that_says_which_are(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(SUITE + ASKED.replace("poisson", "heat"))
+    with pytest.raises(UnknownName, match="poisson@1"):
         tuning.trials(load(str(path)), str(path), tmp_path)
 
 
