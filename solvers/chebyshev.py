@@ -71,7 +71,7 @@ class Chebyshev:
 
         Raises
         ------
-        DataError : values that are not finite, parameters of another shape.
+        DataError : no samples, values that are not finite, parameters of another shape.
         """
         initial, times = np.asarray(initial, np.float64), check_times(times)
         known = {name: np.asarray(value, np.float64) for name, value in (parameters or {}).items()}
@@ -82,8 +82,9 @@ class Chebyshev:
                     needed="a finite number, or one per sample",
                     remedy="Check name and shape.",
                 )
-        if not np.isfinite(initial).all():
-            raise DataError(given="an initial field with NaN or infinity", needed="finite values", remedy="Mend it.")
+        if not np.isfinite(initial).all() or not initial.size:
+            given = "an initial field with NaN or infinity" if initial.size else f"initial fields of shape {initial.shape}"
+            raise DataError(given=given, needed="finite values of at least one sample", remedy="Mend it.")
         known = {name: np.broadcast_to(value, initial.shape[:1]) for name, value in known.items()}
         advance = _compiled(self)
 

@@ -57,9 +57,16 @@ class SolverError(UserError, ArithmeticError):
     """A solve that failed: no convergence, blow-up, violated step bound. Names the samples and the cause."""
 
 
+LISTED = 80  # names that an error lists
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownName:
-    """Error for a misspelt `name` of some `kind` ("problem", "operator"), with near names first."""
+    """Error for a misspelt `name` of some `kind` ("problem", "operator"), with near names; of very many only the nearest."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     remedy = f"Did you mean {' or '.join(map(repr, near))}?" if near else "Check the spelling."
-    return UnknownName(given=f"{kind} {name!r}", needed=f"one of: {', '.join(known)}", remedy=remedy)
+    needed = f"one of: {', '.join(known)}"
+    if len(known) > LISTED:
+        nearest = difflib.get_close_matches(name, known, n=LISTED // 4, cutoff=0.0)
+        needed = f"one of {len(known)}, the nearest: {', '.join(nearest)}"
+    return UnknownName(given=f"{kind} {name!r}", needed=needed, remedy=remedy)

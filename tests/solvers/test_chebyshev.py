@@ -76,5 +76,7 @@ def test_bad_input():
         Chebyshev(second_difference, largest, rtol=0.0)
     with pytest.raises(DataError, match="finite"):
         solver.solve(np.full((1, 64), np.nan), np.array([0.0, 1.0]), {"nu": 1.0})
+    with pytest.raises(DataError, match="at least one sample"):
+        solver.solve(np.zeros((0, 64)), np.array([0.0, 1.0]), {"nu": 1.0})
     with pytest.raises(DataError, match="'nu' of shape"):
         solver.solve(np.ones((2, 64)), np.array([0.0, 1.0]), {"nu": np.ones(3)})
