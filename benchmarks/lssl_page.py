@@ -89,7 +89,7 @@ def asked() -> str:
     body += [
         [f"OSULeaf, {what}", _right("osuleaf", *models)]
         for what, models in {
-            "fixed LegS in seconds: above the floor of 83.1 %": ("bank", "bank random", "bank misplaced"),
+            f"fixed LegS in seconds: above the floor of {FLOOR['osuleaf']:.1%}": ("bank", "bank random", "bank misplaced"),
             "two fixed blocks trained by descent: the same": ("fixed", "random", "misplaced"),
         }.items()
     ]

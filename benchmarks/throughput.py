@@ -25,11 +25,11 @@ from pdes.job import Job
 CASES: dict[str, tuple[str, float, Callable[[int], dict]]] = {}
 
 
-def case(name: str, what: str, target: float):
-    """Register a case: seconds of the whole set, whatever part was run."""
+def case(name: str, target: float):
+    """Register a case by the first line of its docstring: seconds of the whole set, whatever part was run."""
 
     def keep(function):
-        CASES[name] = (what, target, function)
+        CASES[name] = ((function.__doc__ or "").split("\n")[0].rstrip("."), target, function)
         return function
 
     return keep
@@ -51,8 +51,9 @@ def timed(problem, n: int, resolution, workers: int, share: float = 1.0) -> dict
     }
 
 
-@case("burgers_map", "Burgers, 1,000 maps at 8192 points, ν = 0.1, exact by Cole–Hopf", 1.0)
+@case("burgers_map", 1.0)
 def burgers_map(workers: int) -> dict:
+    """Burgers, 1,000 maps at 8192 points, ν = 0.1, exact by Cole–Hopf."""
     from solvers.cole_hopf import ColeHopf
 
     problem = pdes.get("burgers", nu=0.1)
@@ -70,33 +71,40 @@ def burgers_map(workers: int) -> dict:
     return {"samples": 1000, "seconds": seconds, "share": 1.0, "label_error": float(error)}
 
 
-@case("ks", "Kuramoto–Sivashinsky, 100 trajectories, L = 64, 192 points, 1,000 frames", 30.0)
+@case("ks", 30.0)
 def kuramoto_sivashinsky(workers: int) -> dict:
+    """Kuramoto–Sivashinsky, 100 trajectories, L = 64, 192 points, 1,000 frames."""
     problem = pdes.get("kuramoto_sivashinsky").replace(
         domain=pdes.Periodic(x=(0, 64)), time=(0, 500), frames=1000, measure_every=10**6, compute_at_least=0
     )
     return timed(problem, 100, 192, workers)
 
 
-@case("darcy_fine", "Darcy 12/3, 1,000 at 128², computed at 512²", 180.0)
+@case("darcy_fine", 180.0)
 def darcy_fine(workers: int) -> dict:
+    """Darcy 12/3, 1,000 at 128², computed at 512²."""
     return timed(pdes.get("darcy", refine=4), 96, 128, workers, share=0.096)
 
 
-@case("darcy_direct", "Darcy 12/3, 1,000 at 128² directly", 10.0)
+@case("darcy_direct", 10.0)
 def darcy_direct(workers: int) -> dict:
+    """Darcy 12/3, 1,000 at 128² directly."""
     return timed(pdes.get("darcy", refine=1, measure_every=64), 512, 128, workers, share=0.512)
 
 
-@case("navier_stokes", "Navier–Stokes, ν = 1e-3, 64² from 128², t = 50, 100 trajectories", 300.0)
+@case("navier_stokes", 300.0)
 def navier_stokes(workers: int) -> dict:
+    """Navier–Stokes, ν = 1e-3, 64² from 128², t = 50, 100 trajectories."""
     problem = pdes.get("navier_stokes").replace(time=(0, 50), frames=51, measure_every=10**6)
     return timed(problem, 16, 64, workers, share=0.16)
 
 
-@case("gray_scott", "Gray–Scott, stored at 128², solved at 256², t = 10⁴, one trajectory", 60.0)
+@case("gray_scott", 60.0)
 def gray_scott(workers: int) -> dict:
-    """Chunks without a refined twin, which at 512 x 512 would cost more than all else; two samples a chunk, to t = 2,000."""
+    """Gray–Scott, stored at 128², solved at 256², t = 10⁴, one trajectory.
+
+    Chunks without a refined twin, which at 512 x 512 would cost more than all else; two samples a chunk, to t = 2,000.
+    """
     problem = pdes.get("gray_scott").replace(time=(0, 2000), frames=21, measure_every=10**6, chunk=2)
     job = Job.of(problem, 128, 0)
     job.compute(1)  # compiles
@@ -107,8 +115,9 @@ def gray_scott(workers: int) -> dict:
     return {"samples": 4, "seconds": (time.perf_counter() - start) / share, "share": share, "label_error": None}
 
 
-@case("sod", "Shock tubes near Sod's, WENO5 and HLLC, 1,000 at 1,024 cells, t = 0.2", 300.0)
+@case("sod", 300.0)
 def sod(workers: int) -> dict:
+    """Shock tubes near Sod's, WENO5 and HLLC, 1,000 at 1,024 cells, t = 0.2."""
     from pdes.random_states import gas_pieces
 
     near = [((0.9, 1.1), (-0.05, 0.05), (0.9, 1.1)), ((0.11, 0.14), (-0.05, 0.05), (0.09, 0.11))]  # Sod's states within 10 %

@@ -54,18 +54,19 @@ def family(name: str, parameters: dict, domain, size: int, start: Callable, time
 CASES: list[tuple[str, str, Callable[[], Iterator[tuple[float, float]]], str]] = []
 
 
-def case(title: str, against: str, axis: str):
-    """Register a generator of (step or size, error)."""
+def case(against: str, axis: str):
+    """Register a generator of (step or size, error), its title the docstring."""
 
     def keep(function):
-        CASES.append((title, against, function, axis))
+        CASES.append(((function.__doc__ or "").rstrip("."), against, function, axis))
         return function
 
     return keep
 
 
-@case("Burgers, Cole–Hopf", "−2νφₓ/φ, φ = 2 + exp(−4π²νt) cos 2πx", "points")
+@case("−2νφₓ/φ, φ = 2 + exp(−4π²νt) cos 2πx", "points")
 def cole_hopf():
+    """Burgers, Cole–Hopf."""
     from solvers.cole_hopf import ColeHopf
 
     nu, t = 0.05, 0.4
@@ -82,8 +83,9 @@ def cole_hopf():
         yield n, relative(found, exact(t))
 
 
-@case("Burgers, ETDRK4", "the same", "step")
+@case("the same", "step")
 def burgers_steps():
+    """Burgers, ETDRK4."""
     nu, domain = 0.02, pdes.Periodic(x=(0, 1))
 
     def exact(x, t):
@@ -96,16 +98,18 @@ def burgers_steps():
         yield dt, relative(found, exact(x, 1.0))
 
 
-@case("KdV soliton, ETDRK4 with complex coefficients", "3c sech²(√c (x − ct)/2), c = 2", "step")
+@case("3c sech²(√c (x − ct)/2), c = 2", "step")
 def kdv():
+    """KdV soliton, ETDRK4 with complex coefficients."""
     soliton = lambda x, t: 6 / np.cosh(np.sqrt(0.5) * (x - 2 * t)) ** 2  # noqa: E731
     for dt in (0.01, 0.005, 0.0025, 0.00125):
         x, found = family("kdv", {"delta2": 1.0}, pdes.Periodic(x=(-20, 20)), 256, lambda x: soliton(x, 0), (0.0, 1.0), dt)
         yield dt, relative(found, soliton(x, 1.0))
 
 
-@case("Fisher–KPP wave", "(1 + exp((x − 5t/√6)/√6))⁻²", "step")
+@case("(1 + exp((x − 5t/√6)/√6))⁻²", "step")
 def fisher():
+    """Fisher–KPP wave."""
     front = lambda x, t: (1 + np.exp((np.abs(x) - 30 - 5 * t / np.sqrt(6)) / np.sqrt(6))) ** -2  # noqa: E731
     for dt in (0.4, 0.2, 0.1, 0.05):
         where = pdes.Periodic(x=(-80, 80))
@@ -113,21 +117,24 @@ def fisher():
         yield dt, float(np.abs(found - front(x, 2.0)).max())
 
 
-@case("Allen–Cahn front", "1/(1 + exp((x − 3t/√2)/√2))", "step")
+@case("1/(1 + exp((x − 3t/√2)/√2))", "step")
 def allen_cahn():
+    """Allen–Cahn front."""
     front = lambda x, t: 1 / (1 + np.exp((np.abs(x) - 20 - 3 * t / np.sqrt(2)) / np.sqrt(2)))  # noqa: E731
     for dt in (0.4, 0.2, 0.1, 0.05):
         x, found = family("allen_cahn", {"eps": 1.0}, pdes.Periodic(x=(-60, 60)), 1024, lambda x: front(x, 0), (0.0, 2.0), dt)
         yield dt, float(np.abs(found - front(x, 2.0)).max())
 
 
-@case("Schrödinger soliton, splitting of order 2", "a sech(a(x − ct/2)) …, g = −1", "step")
+@case("a sech(a(x − ct/2)) …, g = −1", "step")
 def soliton_two():
+    """Schrödinger soliton, splitting of order 2."""
     yield from _soliton(2, (0.08, 0.04, 0.02, 0.01))
 
 
-@case("Schrödinger soliton, splitting of order 4", "the same", "step")
+@case("the same", "step")
 def soliton_four():
+    """Schrödinger soliton, splitting of order 4."""
     yield from _soliton(4, (0.08, 0.04, 0.02))
 
 
@@ -144,8 +151,9 @@ def _soliton(order: int, steps: Sequence[float]):
         yield dt, relative(found, exact(1.6))
 
 
-@case("Wave, exact propagator", "d'Alembert", "points")
+@case("d'Alembert", "points")
 def dalembert():
+    """Wave, exact propagator."""
     pulse = lambda x, at: np.exp(-(((x - at) / 0.05) ** 2))  # noqa: E731
     for n in (64, 128, 256):
         grid = Grid.box("periodic", n)
@@ -155,8 +163,9 @@ def dalembert():
         yield n, relative(found, (pulse(x, 0.3) + pulse(x, 0.7)) / 2)
 
 
-@case("Wave between walls, leap-frog", "cos(2πx) cos(πy/2) cos ωt", "spacing")
+@case("cos(2πx) cos(πy/2) cos ωt", "spacing")
 def leapfrog():
+    """Wave between walls, leap-frog."""
     for n in (16, 32, 64, 128):
         walls = ("neumann", "neumann")
         grid = Grid((Axis("x", n, 0, 1, "cell", walls), Axis("y", n, 0, 2, "cell", walls)))
@@ -167,8 +176,9 @@ def leapfrog():
         yield 1 / n, relative(found, wave * np.cos(0.6 * omega))
 
 
-@case("Helmholtz with open sides", "plane wave, k = 10", "spacing")
+@case("plane wave, k = 10", "spacing")
 def helmholtz():
+    """Helmholtz with open sides."""
     from solvers.helmholtz import Helmholtz
 
     k, a, b = 10.0, 0.6, 0.8
@@ -185,16 +195,18 @@ def helmholtz():
         yield 1 / n, float(np.abs(found - wave(*grid.mesh())).max())
 
 
-@case("Poisson, −Δu = 1 on the square, u(½, ½)", "0.073671353279", "spacing")
+@case("0.073671353279", "spacing")
 def poisson_centre():
+    """Poisson, −Δu = 1 on the square, u(½, ½)."""
     for n in (31, 63, 127, 255):
         grid = Grid.box("interior", n, dimension=2, boundary="dirichlet")
         u = Poisson(grid).solve(np.ones((1, n, n))).values[0]
         yield 1 / (n + 1), abs(float(u[n // 2, n // 2]) - 0.073671353279) / 0.073671353279
 
 
-@case("Diffusion with a smooth coefficient, multigrid", "manufactured, a = 1 + ½ sin 2πx cos πy", "spacing")
+@case("manufactured, a = 1 + ½ sin 2πx cos πy", "spacing")
 def diffusion():
+    """Diffusion with a smooth coefficient, multigrid."""
     for n in (32, 64, 128, 256):
         grid = Grid.box("cell", n, dimension=2, boundary="dirichlet")
         x, y = grid.mesh()
@@ -206,8 +218,9 @@ def diffusion():
         yield 1 / n, relative(Diffusion(grid, method="mg-pcg").solve(a[None], f[None]).values[0], u)
 
 
-@case("Navier–Stokes with walls or without, projection", "Taylor–Green vortices", "spacing")
+@case("Taylor–Green vortices", "spacing")
 def taylor_green():
+    """Navier–Stokes with walls or without, projection."""
     for n in (16, 32, 64):
         grid = Grid(tuple(Axis(name, n, 0, 2 * np.pi, cells=True) for name in "xy"))
         h = grid.spacing[0]
@@ -217,8 +230,9 @@ def taylor_green():
         yield h, relative(found[0, -1, ..., 0], np.cos(x) * np.sin(y) * np.exp(-0.2))
 
 
-@case("Vorticity, ETDRK4", "a run with an eighth of the finest step", "step")
+@case("a run with an eighth of the finest step", "step")
 def vorticity():
+    """Vorticity, ETDRK4."""
     from solvers.incompressible import VorticityNavierStokes
 
     grid = Grid.box("periodic", 64, dimension=2, stop=2 * np.pi)
@@ -230,8 +244,9 @@ def vorticity():
         yield dt, relative(run(dt), reference)
 
 
-@case("Diffusion–sorption, finite volumes", "differences between grids", "spacing")
+@case("differences between grids", "spacing")
 def sorption():
+    """Diffusion–sorption, finite volumes."""
     fields = {}
     for n in (64, 128, 256, 512):
         solver = DiffusionSorption(Grid.box("cell", n, boundary="free"), tolerance=1e-8)
@@ -240,8 +255,9 @@ def sorption():
         yield 1 / n, relative(fields[n], fields[2 * n])
 
 
-@case("Heat equation, exponential", "exp(−νk²t)", "points")
+@case("exp(−νk²t)", "points")
 def heat():
+    """Heat equation, exponential."""
     grid = Grid.box("periodic", 32)
     x = grid.coordinates()[0]
     solver = ExponentialRK(grid, lambda k, p: -p["nu"] * k[0] ** 2, lambda u, modes, p: 0 * u, 1.0)
@@ -253,8 +269,9 @@ def heat():
     yield 32, relative(found, exact)
 
 
-@case("Logistic growth, adaptive Runge–Kutta", "1/(1 + 9 exp(−t)) at tolerance", "tolerance")
+@case("1/(1 + 9 exp(−t)) at tolerance", "tolerance")
 def logistic():
+    """Logistic growth, adaptive Runge–Kutta."""
     for rtol in (1e-4, 1e-7, 1e-10):
         times = np.linspace(0, 5, 11)
         found = Ode(_growth, rtol=rtol, atol=1e-2 * rtol).solve(np.array([[0.1]]), times).values[0, :, 0]
@@ -281,8 +298,9 @@ def typed(equation: str, domain, size: int, start: Callable, end: float, dt: flo
     return grid.mesh(), {name: field[0, -1] for name, field in found.fields.items()}
 
 
-@case("Two solitons of KdV, before and after they meet", "Hirota's 2 (log F)ₓₓ", "step")
+@case("Hirota's 2 (log F)ₓₓ", "step")
 def two_solitons():
+    """Two solitons of KdV, before and after they meet."""
     k, place = np.array([1.3, 0.8]), np.array([-18.0, -2.0])
 
     def exact(x, t):
@@ -297,8 +315,9 @@ def two_solitons():
         yield dt, relative(found["u"], exact(x, 28.0))
 
 
-@case("Bistable front, a = 0.1", "1/(1 + exp((x − ct)/√2)), c = (1 − 2a)/√2", "step")
+@case("1/(1 + exp((x − ct)/√2)), c = (1 − 2a)/√2", "step")
 def bistable():
+    """Bistable front, a = 0.1."""
     front = lambda x, t: 1 / (1 + np.exp((np.abs(x) - 30 - 0.8 / np.sqrt(2) * t) / np.sqrt(2)))  # noqa: E731
     where, text = pdes.Periodic(x=(-60, 60)), "u_t = u_xx + u*(1 - u)*(u - a)"
     for dt in (0.8, 0.4, 0.2):
@@ -306,8 +325,9 @@ def bistable():
         yield dt, float(np.abs(found["u"] - front(x, 4.0)).max())
 
 
-@case("Burgers in 2-D, a front of two velocities", "¾ ± 1/(4(1 + exp((4(y − x) − t)/(32ν))))", "points")
+@case("¾ ± 1/(4(1 + exp((4(y − x) − t)/(32ν))))", "points")
 def burgers_two():
+    """Burgers in 2-D, a front of two velocities."""
     nu, t, half = 0.02, 0.5, 4.0
     share = lambda across, t: 0.25 / (1 + np.exp(np.clip((4 * across - t) / (32 * nu), -700, 700)))  # noqa: E731
 
@@ -324,8 +344,9 @@ def burgers_two():
         yield n, float(np.abs(found["u"] - 0.75 + share(y - x, t))[near].max())
 
 
-@case("Diffusion with a = exp(xy), cells", "sin πx sin 2πy (2.84e-3, 7.10e-4, 1.78e-4, 4.44e-5 by another program)", "spacing")
+@case("sin πx sin 2πy (2.84e-3, 7.10e-4, 1.78e-4, 4.44e-5 by another program)", "spacing")
 def diffusion_exponential():
+    """Diffusion with a = exp(xy), cells."""
     for n in (32, 64, 128, 256):
         grid = Grid.box("cell", n, dimension=2, boundary="dirichlet")
         x, y = grid.mesh()
@@ -335,8 +356,9 @@ def diffusion_exponential():
         yield 1 / n, relative(Diffusion(grid).solve(a[None], f[None]).values[0], u)
 
 
-@case("Kovasznay's flow, steady, by Newton's method", "u = 1 − exp(λx) cos 2πy", "spacing")
+@case("u = 1 − exp(λx) cos 2πy", "spacing")
 def kovasznay():
+    """Kovasznay's flow, steady, by Newton's method."""
     from solvers.steady_flow import SteadyNavierStokes
 
     rate = 20 - np.sqrt(400 + 4 * np.pi**2)  # Re = 40
