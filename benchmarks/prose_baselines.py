@@ -3,6 +3,7 @@
     true equation, noisy start     the label, solved from the noisy first sample (what published comparisons do)
     every family fitted            each family's structure by Gauss-Newton from its reference numbers; the least misfit wins
     integral SINDy                 u(t) - u(0) = sum_k c_k int g_k(u): thresholded least squares, polynomials to degree three
+    recovery from scratch          `sciml.recovery.Recovery`, which knows of no family; then as refined answers are
 
 Brunton, Proctor, Kutz, PNAS 113, 2016 (SINDy); the integral form: Schaeffer, McCalla, Physical Review E 96, 2017.
 """
@@ -11,12 +12,15 @@ from collections.abc import Sequence
 from itertools import combinations_with_replacement
 
 import numpy as np
+import sympy
 
 from pdes.canonical import STATES, canonical, system_words
-from pdes.vocabulary import EOS, ID, rounded, words_of
+from pdes.vocabulary import EOS, ID, Words, rounded, words_of
 from pdes.windows import GIVEN, Windows, family
-from sciml.operators.prose.refinement import _smoothed, first_states, model, noise_level, refine
+from sciml.operators.prose.refinement import Model, _smoothed, first_states, model, noise_level, refine
 from sciml.operators.prose.scoring import structure
+from sciml.recovery import Recovery
+from solvers.errors import UserError
 from solvers.runge_kutta import rk4
 
 THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
@@ -65,16 +69,48 @@ def sindy(data: Windows, noisy: np.ndarray) -> tuple[np.ndarray, list]:
     forecast, words = np.zeros_like(data.states[:, GIVEN:]), []
     for i, d in enumerate(data.components):
         window = noisy[i, :GIVEN, :d]
-        system = _sparse(window, data.times[:GIVEN])
-        found = system_words(canonical(system))
-        shape = model(structure(found))
-        numbers = np.array([[w for each in found for w in each if not isinstance(w, str)]], float)
+        found = system_words(canonical(_sparse(window, data.times[:GIVEN])))
         start = first_states(data.times[:GIVEN], window[None])
-        solved = shape.solve(start, numbers, data.times, 4)[0, GIVEN:]
-        reach = REACH * np.abs(window).max()
-        forecast[i, :, :d] = np.clip(np.where(np.isfinite(solved), solved, reach), -reach, reach)
+        forecast[i, :, :d] = _solved(model(structure(found)), start, _numbers(found), data.times, window)
         words.append(found)
     return forecast, words
+
+
+def recovered(data: Windows, noisy: np.ndarray) -> tuple[np.ndarray, list]:
+    """Forecasts, and words, of `Recovery`, its numbers and a free first state fitted to the window once more.
+
+    Where it finds no system, or one that words cannot say: no words, and the forecast that the last frame stays.
+    """
+    forecast, words = np.zeros_like(data.states[:, GIVEN:]), []
+    times = data.times[:GIVEN]
+    for i, d in enumerate(data.components):
+        window = noisy[i, :GIVEN, :d]
+        try:
+            sides = Recovery().fit(times, window).equations()
+            names = {sympy.Symbol(f"x{k}", real=True): STATES[k] for k in range(int(d))}
+            found = system_words(canonical([side.xreplace(names) for side in sides]))
+        except UserError:
+            forecast[i, :, :d], found = window[-1], None
+        else:
+            shape = model(structure(found))
+            fits = refine(shape, times, window[None], _numbers(found), noise_level(window[None]), prior=0.1)
+            forecast[i, :, :d] = _solved(shape, fits.initial, fits.constants, data.times, window)
+            numbers = iter(fits.constants[0])
+            found = [tuple(w if isinstance(w, str) else float(next(numbers)) for w in each) for each in found]
+        words.append(found)
+    return forecast, words
+
+
+def _numbers(words: Sequence[Words]) -> np.ndarray:
+    """Numbers of a system, (1, number)."""
+    return np.array([[w for each in words for w in each if not isinstance(w, str)]], float)
+
+
+def _solved(shape: Model, start: np.ndarray, numbers: np.ndarray, times: np.ndarray, window: np.ndarray) -> np.ndarray:
+    """Forecast (time, component) of one window, kept within `REACH`."""
+    solved = shape.solve(start, numbers, times, 4)[0, GIVEN:]
+    reach = REACH * np.abs(window).max()
+    return np.clip(np.where(np.isfinite(solved), solved, reach), -reach, reach)
 
 
 def _sparse(window: np.ndarray, times: np.ndarray) -> list:

@@ -36,8 +36,18 @@ prior of 0.1 and without tied numbers; 0.06 and the tolerance of ties were then 
 Modes: *skeleton* (the right structure without numbers is given), *unknown* (in 30 % of cases with a term too many or too few),
 *blank* (nothing is given), *known* (everything is given), *permuted* (the skeleton, terms of every sum in random order).
 """
-RECIPES = {"three": "Three families", "twelve": "Twelve families"}
-SPLITS = {"test": "held-out bins", "outside": "outside the ranges"}
+RECIPES = {
+    "three": "Three families",
+    "twelve": "Twelve families",
+    "nine": "Trained on nine families",
+    "mixed": "Trained on nine families and random systems",
+}
+SPLITS = {
+    "test": "held-out bins",
+    "outside": "outside the ranges",
+    "unseen": "three families that training never saw",
+    "random": "random systems",
+}
 
 
 def stored(name: str) -> dict | None:

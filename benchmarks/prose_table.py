@@ -6,38 +6,52 @@ python -m benchmarks.prose_table --recipe twelve --seeds 11 --checkpoint   also 
 Test systems lie in bins of the numbers that training leaves out; windows are 64 noisy frames on [0, 2], errors on [2, 6],
 against targets with noise (as published) and without. "outside": numbers 10 to 20 % away from the references. Everything is
 drawn once from fixed seeds. Methods without a network: the exact answer (the floor of noisy targets), the true equation from
-the noisy first sample, every family's structure fitted and the best kept (classifier and refit), integral SINDy.
+the noisy first sample, every family's structure fitted and the best kept (classifier and refit), integral SINDy, and
+`sciml.recovery`, which knows of no family.
+
+Recipes "nine" and "mixed" leave three of the twelve families out of training altogether ("unseen"); in "mixed" every other
+training system is put together at random from terms (`pdes.compositional`), and "random" tests on other such systems.
 """
 
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import sciml
-from benchmarks.prose_baselines import fitted_families, sindy, true_equation
+from benchmarks.prose_baselines import fitted_families, recovered, sindy, true_equation
 from benchmarks.rows import Rows, finished
 from pdes import corruptions
 from pdes.canonical import canonical, system_of, system_words
+from pdes.compositional import compositional, joined
+from pdes.dataset import Dataset
 from pdes.vocabulary import words_of
-from pdes.windows import GIVEN, THREE_DIMENSIONAL, Windows, windows
+from pdes.windows import GIVEN, SPLITS, THREE_DIMENSIONAL, Windows, windows
 from sciml.operators.prose import PRESETS, PROSE, STORED, Search
 from sciml.operators.prose.decoding import greedy
 from sciml.operators.prose.learner import known, present
 from sciml.operators.prose.scoring import number_errors, prediction_errors, structure, summary, symbolic_error, term_f1
 from sciml.storage import write_arrays
 
-RECIPES = {
+UNSEEN = ("prose_rossler", "prose_sprott_linz_F", "prose_dadras")  # sums of monomials, named before anything was trained
+NINE = tuple(name for name in THREE_DIMENSIONAL if name not in UNSEEN)
+NAMED_SPLITS, UNSEEN_SPLITS = ("test", "outside"), ("test", "unseen", "random")
+RECIPES: dict[str, dict[str, Any]] = {
     "three": {
         "families": ("prose_thomas", "prose_lorenz_3d", "prose_sprott_B"),
         "samples": 9600, "epochs": 5, "batch": 32, "test": 90,
     },
     "twelve": {"families": THREE_DIMENSIONAL, "samples": 24000, "warm": 1, "epochs": 2, "batch": 32, "test": 48},
+    "nine": {"families": NINE, "samples": 24000, "epochs": 3, "batch": 32, "test": 48},
+    "mixed": {"families": NINE, "samples": 24000, "random": 0.5, "epochs": 3, "batch": 32, "test": 48},
 }  # fmt: skip
-"""Families, training trajectories, passes, batch, and test windows of each split: 1500 and 2250 steps."""
+"""Families, training trajectories (of these, the share of random systems), passes, batch, and test windows of each split: 1500
+and three times 2250 steps."""
 WARM_CYCLE = 5  # epochs
 SIZES = {"components": 3, "symbols": 72, "length": 72}
+LONG = {"components": 3, "symbols": 168, "length": 168}  # random systems have up to fifteen terms
 VARIANTS = {
     "full": {},
     "data only": {"sources": ("data",)},
@@ -53,9 +67,9 @@ def trained(recipe: str, variant: str, seed: int, folder: Path) -> tuple[PROSE, 
     Recipe "twelve" begins with the first of five epochs of a cycle, whose learning rate hardly falls, before its own cycle.
     """
     options = RECIPES[recipe]
-    data = windows(options["families"], options["samples"], DATA_SEED, "train", single=True).dataset()
-    held = windows(options["families"], 25 * len(options["families"]), DATA_SEED, "validation", single=True).dataset()
-    operator = PROSE(**PRESETS["small"] | SIZES | VARIANTS[variant])
+    data = training_set(recipe, options["samples"], "train")
+    held = training_set(recipe, 25 * len(options["families"]), "validation")
+    operator = PROSE(**PRESETS["small"] | sizes(recipe) | VARIANTS[variant])
     settings = {"task": "continuation", "validation": held, "batch_size": options["batch"], "seed": seed, "progress": False}
     name, seconds = f"{recipe}-{variant.replace(' ', '-')}-{seed}", 0.0
     if options.get("warm"):
@@ -75,10 +89,36 @@ def trained(recipe: str, variant: str, seed: int, folder: Path) -> tuple[PROSE, 
     return result.operator, seconds + result.seconds  # pyright: ignore[reportReturnType]
 
 
-def test_set(recipe: str, split: str) -> tuple[Windows, np.ndarray]:
-    """Windows of held-out systems, two starts each, and their noisy states."""
+def splits(recipe: str) -> tuple[str, ...]:
+    """What a recipe's networks are tested on."""
+    return UNSEEN_SPLITS if recipe in ("nine", "mixed") else NAMED_SPLITS
+
+
+def sizes(recipe: str) -> dict[str, int]:
+    """Of the network, beside its preset."""
+    return LONG if recipe in ("nine", "mixed") else SIZES
+
+
+def training_set(recipe: str, count: int, split: str) -> Dataset:
+    """Trajectories for training or validation."""
     options = RECIPES[recipe]
-    data = windows(options["families"], options["test"], TEST_SEED, split, starts=2)
+    loose = round(options.get("random", 0) * count)
+    named = windows(options["families"], count - loose, DATA_SEED, split, single=True)
+    if not loose:
+        return named.dataset()
+    seed = DATA_SEED + 1000 * SPLITS.index(split)
+    return joined(named, compositional(loose, seed, (1, 2, 3), single=True), DATA_SEED).dataset()
+
+
+def test_set(recipe: str, split: str) -> tuple[Windows, np.ndarray]:
+    """Windows of held-out systems, of named ones with two starts each, and their noisy states."""
+    options = RECIPES[recipe]
+    if split == "random":
+        data = compositional(options["test"], TEST_SEED, (3,))
+    elif split == "unseen":
+        data = windows(UNSEEN, options["test"], TEST_SEED, "test", starts=2)
+    else:
+        data = windows(options["families"], options["test"], TEST_SEED, split, starts=2)
     return data, data.noisy(NOISE, TEST_SEED)
 
 
@@ -162,13 +202,23 @@ def _canonical(row: np.ndarray, components: int):
 def classical(recipe: str, data: Windows, noisy: np.ndarray) -> dict[str, dict]:
     """Rows that need no network."""
     rows: dict[str, dict] = {"exact answer (floor)": forecasts(data.states[:, GIVEN:], data, noisy)}
-    rows["true equation, noisy start"] = forecasts(true_equation(data, noisy), data, noisy)
+    if data.names != ("compositional",):
+        rows["true equation, noisy start"] = forecasts(true_equation(data, noisy), data, noisy)
     for name, (forecast, words) in (
         ("every family fitted, best kept", fitted_families(RECIPES[recipe]["families"], data, noisy)),
         ("integral SINDy", sindy(data, noisy)),
     ):
         rows[name] = forecasts(forecast, data, noisy) | scored(words, data)
     return rows
+
+
+def from_scratch(data: Windows, noisy: np.ndarray) -> dict[str, dict]:
+    """The row of `sciml.recovery`."""
+    began = time.process_time()
+    forecast, words = recovered(data, noisy)
+    seconds = (time.process_time() - began) / len(data)
+    found = forecasts(forecast, data, noisy) | scored(words, data) | {"seconds per window": seconds}
+    return {"recovery from scratch": found}
 
 
 def store_checkpoint(operator: PROSE) -> None:
@@ -188,11 +238,13 @@ def main() -> None:
     parser.add_argument("--checkpoint", action="store_true", help="store the first seed's full model in the package")
     parser.add_argument("--train-only", action="store_true")
     chosen = parser.parse_args()
-    rows = Rows(f"prose_table_{chosen.recipe}", {"recipe": RECIPES[chosen.recipe], "sizes": SIZES, "noise": NOISE})
+    here = splits(chosen.recipe)
+    settings = {"recipe": RECIPES[chosen.recipe], "sizes": sizes(chosen.recipe), "noise": NOISE}
+    rows = Rows(f"prose_table_{chosen.recipe}", settings)
     for seed in chosen.seeds:
         for variant in chosen.variants:
             key = f"{variant}, seed {seed}"
-            wanted = [s for s in ("test", "outside") if f"{key}, {s}" not in rows]
+            wanted = [s for s in here if f"{key}, {s}" not in rows]
             if not wanted and not chosen.checkpoint:
                 continue
             operator, seconds = trained(chosen.recipe, variant, seed, chosen.models)
@@ -210,10 +262,12 @@ def main() -> None:
                     split,
                     {m: {n: r.get("clean [2,6]", r.get("symbolic")) for n, r in v.items()} for m, v in found.items()},
                 )
-    for split in ("test", "outside"):
-        if not chosen.train_only and f"without a network, {split}" not in rows:
-            data, noisy = test_set(chosen.recipe, split)
+    for split in () if chosen.train_only else here:
+        data, noisy = test_set(chosen.recipe, split)
+        if f"without a network, {split}" not in rows:
             print(rows.add(f"without a network, {split}", {"modes": {"none": classical(chosen.recipe, data, noisy)}}))
+        if f"without a network: recovery, {split}" not in rows:
+            print(rows.add(f"without a network: recovery, {split}", {"modes": {"none": from_scratch(data, noisy)}}))
 
 
 if __name__ == "__main__":
