@@ -10,6 +10,7 @@ Brunton, Proctor, Kutz, PNAS 113, 2016 (SINDy); the integral form: Schaeffer, Mc
 
 from collections.abc import Sequence
 from itertools import combinations_with_replacement
+from typing import Any
 
 import numpy as np
 import sympy
@@ -86,7 +87,7 @@ def recovered(data: Windows, noisy: np.ndarray) -> tuple[np.ndarray, list]:
     for i, d in enumerate(data.components):
         window = noisy[i, :GIVEN, :d]
         try:
-            sides = Recovery().fit(times, window).equations()
+            sides: Any = Recovery().fit(times, window).equations()
             names = {sympy.Symbol(f"x{k}", real=True): STATES[k] for k in range(int(d))}
             found = system_words(canonical([side.xreplace(names) for side in sides]))
         except UserError:
