@@ -31,7 +31,8 @@ from pdes.vocabulary import words_of
 from pdes.windows import GIVEN, SPLITS, THREE_DIMENSIONAL, Windows, windows
 from sciml.operators.prose import PRESETS, PROSE, STORED, Search
 from sciml.operators.prose.decoding import greedy
-from sciml.operators.prose.learner import known, present
+from sciml.operators.prose.dialects import States
+from sciml.operators.prose.learner import known
 from sciml.operators.prose.scoring import number_errors, prediction_errors, structure, summary, symbolic_error, term_f1
 from sciml.storage import write_arrays
 
@@ -166,7 +167,7 @@ def by_network(operator: PROSE, data: Windows, noisy: np.ndarray, mode: str) -> 
     inputs = np.ascontiguousarray(noisy[:, :GIVEN].transpose(0, 2, 1)).astype(np.float32)
     head = operator.predict(inputs, guesses=told).transpose(0, 2, 1)
     rows: dict[str, dict] = {"operator decoder": forecasts(head, data, noisy)}
-    counts = present(inputs.transpose(0, 2, 1))
+    counts = States().present(inputs.transpose(0, 2, 1))
     memory = operator.encoded(noisy[:, :GIVEN], data.times[:GIVEN], counts, operator._symbols(told, len(data)))
     for name, constrained in (("greedy, free", False), ("greedy, constrained", True)):
         answers = greedy(operator.module, memory, constrained=constrained).ids[:, 0].numpy()

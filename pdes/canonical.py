@@ -167,14 +167,12 @@ def _is_sum(expression) -> bool:
 
 
 def _terms(expanded) -> list[Term]:
-    found = []
-    for term in sympy.Add.make_args(expanded):
+    found: dict[Words, Any] = {}
+    for term in sympy.Add.make_args(expanded) if expanded != 0 else ():
         coefficient, rest = term.as_independent(*STATES, as_Add=False)
         body = () if rest == 1 else _product(rest)
-        if coefficient == 0:
-            continue
-        found.append(Term(_number(coefficient, literal=bool(body)), body))
-    return found
+        found[body] = found.get(body, 0) + coefficient  # a*u + b*u is one term
+    return [Term(_number(c, literal=bool(body)), body) for body, c in found.items() if c != 0]
 
 
 def _number(value, literal: bool = False):

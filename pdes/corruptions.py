@@ -20,9 +20,9 @@ _SPREAD = 0.05
 _OPPOSITE = {"sin": "cos", "cos": "sin"}
 
 
-def candidates(components: int) -> list[Term]:
+def candidates(variables: int) -> list[Term]:
     """Terms that may be added: c, c u_i, c u_i u_j with a number left open."""
-    names = [f"u_{i}" for i in range(components)]
+    names = [f"u_{i}" for i in range(variables)]
     pairs = [("pow2", a) if a == b else ("mul", a, b) for i, a in enumerate(names) for b in names[i:]]
     return [Term(HOLE, body) for body in [(), *((name,) for name in names), *pairs]]
 
@@ -32,9 +32,9 @@ def skeleton(system: System) -> System:
     return tuple(component.skeleton for component in system)
 
 
-def added(system: System, rng: np.random.Generator) -> System:
-    """One term more, in a component that has no such term yet."""
-    terms = candidates(len(system))
+def added(system: System, rng: np.random.Generator, variables: int | None = None) -> System:
+    """One term more, of the first variables (by default one for each component), in a component that has no such term yet."""
+    terms = candidates(variables or len(system))
     for _ in range(100):
         term, at = terms[rng.integers(len(terms))], int(rng.integers(len(system)))
         if all(t.body != term.body for t in system[at].terms):
@@ -88,30 +88,30 @@ def permuted(system: System, rng: np.random.Generator) -> list[Words]:
     return [replace(c, terms=tuple(c.terms[i] for i in rng.permutation(len(c.terms)))).words for c in system]
 
 
-def edited(system: System, rng: np.random.Generator, edits: int = 1) -> System:
+def edited(system: System, rng: np.random.Generator, edits: int = 1, variables: int | None = None) -> System:
     """That many additions or deletions."""
     for _ in range(edits):
-        system = (added if rng.random() < 0.5 else deleted)(system, rng)
+        system = added(system, rng, variables) if rng.random() < 0.5 else deleted(system, rng)
     return system
 
 
-def unknown(system: System, rng: np.random.Generator) -> System:
+def unknown(system: System, rng: np.random.Generator, variables: int | None = None) -> System:
     """The skeleton: right, with a term added, or with a term deleted, in the shares of PROSE."""
     draw = rng.random()
     bare = skeleton(system)
-    return bare if draw < CLEAN else added(bare, rng) if draw < CLEAN + ADD else deleted(bare, rng)
+    return bare if draw < CLEAN else added(bare, rng, variables) if draw < CLEAN + ADD else deleted(bare, rng)
 
 
-MODES: dict[str, Callable[[System, np.random.Generator], System | None]] = {
-    "known": lambda system, rng: system,
-    "skeleton": lambda system, rng: skeleton(system),
+MODES: dict[str, Callable[..., System | None]] = {
+    "known": lambda system, rng, variables=None: system,
+    "skeleton": lambda system, rng, variables=None: skeleton(system),
     "unknown": unknown,
-    "blank": lambda system, rng: None,
-    "noisy": noisy,
-    "two edits": lambda system, rng: edited(skeleton(system), rng, 2),
-    "flipped": lambda system, rng: flipped(skeleton(system), rng),
+    "blank": lambda system, rng, variables=None: None,
+    "noisy": lambda system, rng, variables=None: noisy(system, rng),
+    "two edits": lambda system, rng, variables=None: edited(skeleton(system), rng, 2, variables),
+    "flipped": lambda system, rng, variables=None: flipped(skeleton(system), rng),
 }
-"""What a model is told about a system, by name; None for nothing."""
+"""What a model is told about a system, by name: (system, rng, variables of terms to add) -> system; None for nothing."""
 
 
 def ids(system: System | None) -> list[int]:

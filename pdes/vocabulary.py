@@ -112,11 +112,11 @@ def padded(rows: Sequence[Sequence[int]], length: int | None = None) -> np.ndarr
     return out
 
 
-def words_of(ids: Sequence[int], components: int) -> list[Words]:
+def words_of(ids: Sequence[int], components: int, variables: int | None = None) -> list[Words]:
     """Words of each equation, under the strict definition of a valid answer.
 
     ids : what a model wrote: with or without `BOS` before; `EOS` must follow, and only `PAD` after it.
-    components : number D of equations, whose variables are u_0 ... u_(D-1).
+    components : number D of equations.   variables : how many variables there are, u_0, u_1, ...; by default D.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def words_of(ids: Sequence[int], components: int) -> list[Words]:
     end = names.index(EOS)
     if any(name != PAD for name in names[end + 1 :]):
         raise _invalid(names, "words after the end")
-    known = set(VARIABLES[:components])
+    known = set(VARIABLES[: components if variables is None else variables])
     found, at = [], 0
     for component in range(components):
         words, at = _equation(names[:end], at, known)

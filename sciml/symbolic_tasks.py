@@ -1,11 +1,12 @@
 """The task of models that know equations: the first frames of a trajectory to the rest, with the system's words beside them.
 
-    continuation     frames 0 ... G - 1 to frames G ... T - 1, (item, component, time)
+    continuation     frames 0 ... G - 1 to frames G ... T - 1, (item, component, time), or (item, 1, time, point) of a field
 
-A batch also holds the system as ids of words, where it is known: from an input "equation" of the dataset (`pdes.windows`), or
-from the equation and parameters of the problem that the dataset was generated from.
+A batch also holds the system as ids of words, where it is known: from an input or latent "equation" of the dataset
+(`pdes.windows`, `pdes.field_windows`), or from the equation and parameters of the problem that the dataset was generated from.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,7 @@ from sciml.time_tasks import _InTime
 from solvers.errors import DataError, SettingError
 
 EQUATION = "equation"
-"""Name of the input with ids of words, (sample, length)."""
+"""Name of the input, or latent, with ids of words, (sample, length)."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Continuation(_InTime):
 
     Parameters
     ----------
-    outputs : names of the fields; by default all in time. On a point: components of one state.
+    outputs : names of the fields; by default all in time. On a point: components of one state. On a line: one field.
     given : number of frames that are given; by default a third.
     """
 
@@ -49,13 +50,14 @@ class Continuation(_InTime):
             raise SettingError(
                 given=f"given={self._given} of {frames} frames", needed=f"1 to {frames - 1}", remedy="Change `given`."
             )
-        if dataset.grid.dimension:
-            raise DataError(
-                given=f"fields over {', '.join(dataset.grid.names)}", needed="states of ordinary equations, without space",
-                remedy="Use task='trajectory' or 'autoregressive'.",
-            )  # fmt: skip
-        self._equations = _equations(dataset)
         outs = _channels(dataset.fields, self._outputs)
+        if dataset.grid.dimension > 1 or (dataset.grid.dimension and len(outs) > 1):
+            raise DataError(
+                given=f"{', '.join(outs)} over {', '.join(dataset.grid.names)}",
+                needed="states of ordinary equations, or one field on a line",
+                remedy="Name one field, outputs=('u',), or use task='trajectory' or 'autoregressive'.",
+            )
+        self._equations = _equations(dataset, self._outputs)
         self.signature = self._signature(outs, outs, self._given)
 
     @classmethod
@@ -73,20 +75,24 @@ class Continuation(_InTime):
         return SymbolicBatch(_stack(x), _stack(y), items, equations=self._equations[items])
 
 
-def _equations(dataset) -> np.ndarray:
+def _equations(dataset, outputs: Sequence[str]) -> np.ndarray:
     """Ids of the systems of all samples, (sample, length)."""
-    if EQUATION in dataset.inputs:
-        return np.asarray(dataset.inputs[EQUATION][...]).astype(np.int64)
+    for where in (dataset.inputs, dataset.latent):
+        if EQUATION in where:
+            return np.asarray(where[EQUATION][...]).astype(np.int64)
     text = dataset.provenance.get("equation")
     if not isinstance(text, str) or dataset.provenance.get("solver") is None:
         return np.zeros((len(dataset), 0), np.int64)
     from pdes.canonical import canonical, right_hand_sides
     from pdes.equation import Equation
+    from pdes.field_words import field_sides, observed
     from pdes.windows import Family
 
     try:
-        equation = Equation(text, dimension=0)
-        system = canonical(right_hand_sides(equation))
+        equation = Equation(text, dimension=dataset.grid.dimension)
+        if dataset.grid.dimension and outputs[0] != observed(equation):
+            return np.zeros((len(dataset), 0), np.int64)
+        system = canonical(field_sides(equation) if dataset.grid.dimension else right_hand_sides(equation))
     except SettingError:  # a system that has no words: forecasts are learned without
         return np.zeros((len(dataset), 0), np.int64)
     kind = Family("", system, dict.fromkeys(equation.parameters), {}, (), np.inf)

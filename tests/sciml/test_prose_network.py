@@ -10,8 +10,10 @@ import sciml
 from pdes.vocabulary import BOS, EOS, HOLE, ID, PAD, SIGNS, VARIABLES, is_valid, words_of
 from pdes.windows import windows
 from sciml.operators.prose import PRESETS, PROSE
-from sciml.operators.prose.decoding import Automaton, beams, greedy
-from sciml.operators.prose.learner import DATA_WEIGHT, data_loss, present, told, word_loss
+from sciml.operators.prose.automaton import Automaton
+from sciml.operators.prose.decoding import beams, greedy
+from sciml.operators.prose.dialects import States
+from sciml.operators.prose.learner import DATA_WEIGHT, data_loss, told, word_loss
 from sciml.operators.prose.network import Network
 from sciml.randomness import Purpose, generator
 from sciml.tasks import Batch, as_task
@@ -131,7 +133,7 @@ def test_columns_that_do_not_exist_have_no_influence(operator, data):
 
 
 def test_components_are_counted_by_what_is_not_zero(data):
-    np.testing.assert_array_equal(present(data.states), data.components)
+    np.testing.assert_array_equal(States().present(data.states), data.components)
 
 
 # -- losses ---------------------------------------------------------------------------------------------------------------
@@ -165,7 +167,7 @@ def test_the_objective_is_six_times_the_data_and_the_words(operator, data):
     total = float(learner.objective(batch, SimpleNamespace(total=0)).detach())
     memory = quiet.encoded(
         batch.inputs.transpose(0, 2, 1), data.times[:64], data.components[:5],
-        told(batch.equations, data.components[:5], quiet.config, generator(0, Purpose.STEP, 0)),
+        told(batch.equations, data.components[:5], quiet.config, generator(0, Purpose.STEP, 0), States()),
     )  # fmt: skip
     with torch.no_grad():
         answer = quiet.module.states_at(memory, torch.as_tensor(data.times[64:], dtype=torch.float32))

@@ -3,13 +3,18 @@
     u(t_0 ... t_63), guess  ->  u(t_64 ... t_191)          operator decoder, at any times
                             ->  u' = f(u) with numbers     symbol decoder, then refined against the trajectory
 
+Of a field on a line (`pdes.field_windows`) frames take the place of states, and derivatives that of components in the words
+(`pdes.field_words`); its equations are given as decoded, not refined.
+
 Liu, Zhang, Schaeffer, PROSE: Predicting Multiple Operators and Symbolic Expressions using Multimodal Transformers, Neural
-Networks 180, 2024 (arXiv 2309.16816). Other than there: pre-norm, targets without noise, guesses may be absent, answers obey
-the grammar, equations have one canonical form, and their numbers and the initial state are fitted before they are solved.
+Networks 180, 2024 (arXiv 2309.16816); fields: Sun, Liu, Zhang, Schaeffer, PROSE-PDE, Physical Review E 111, 2025. Other than
+there: pre-norm, targets without noise, guesses may be absent, answers obey the grammar, equations have one canonical form, and
+numbers and initial states of systems are fitted before they are solved.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +29,12 @@ from pdes.vocabulary import BOS, EOS, HOLE, ID, PAD, padded
 from sciml.learners.backprop import TorchOperator
 from sciml.normalize import Normaliser
 from sciml.operator import Learner, Training, load
-from sciml.operators.prose.answers import Answer, Search, candidates_of, settled
+from sciml.operators.prose.answers import Answer, Search, candidates_of, proposed, settled
 from sciml.operators.prose.decoding import beams, greedy
-from sciml.operators.prose.learner import DATA_WEIGHT, SymbolicBackprop, present
+from sciml.operators.prose.learner import DATA_WEIGHT, SymbolicBackprop, in_columns
 from sciml.operators.prose.network import Memory, Network
 from sciml.tasks import Signature, Task
-from solvers.errors import DataError, SettingError, unknown_name
+from solvers.errors import DataError, GridError, SettingError, unknown_name
 
 CHECKS = {"dataset": "prose_rossler", "task": "continuation", "epochs": 150}
 _LARGE = {"width": 512, "hidden": 2048, "heads": 8, "encoder": 2, "symbol_encoder": 4, "fusion": 8, "decoder": 8,
@@ -117,13 +122,16 @@ class PROSE(TorchOperator):
     # -- the contract --------------------------------------------------------------------------------------------------
 
     def build(self, signature: Signature) -> nn.Module:
+        span = signature.times[-1] - signature.times[0]
+        if signature.grid.dimension == 2:
+            return Network(self.config, span, points=signature.grid.shape[1])
         if len(signature.inputs) > self.config.components:
             raise DataError(
                 given=f"states of {len(signature.inputs)} components for PROSE with components={self.config.components}",
                 needed=f"at most {self.config.components}",
                 remedy="Make it with more `components` (up to 8).",
             )
-        return Network(self.config, signature.times[-1] - signature.times[0])
+        return Network(self.config, span)
 
     def bind(self, task: Task, *, seed: int = 0) -> None:
         task.dataset.check_finite()
@@ -146,18 +154,17 @@ class PROSE(TorchOperator):
         """The rest of trajectories, by the operator decoder.
 
         inputs : (item, component, time), the frames given; trailing components that are zero throughout do not exist.
+            Of a field (item, 1, time, point).
         guesses : what is known of the systems: None for nothing, or as for `equations`.
         times : of all frames, given and asked for; by default those of training.
 
         Returns
         -------
-        (item, component, time), the frames asked for.
+        (item, component, time), the frames asked for; of a field (item, 1, time, point).
         """
-        signature = self.bound_signature
-        signature.check_inputs(inputs.shape, type(self).__name__)
-        given, asked = self._times(inputs.shape[2], times)
+        given, asked = self._checked(inputs, times)
         device = next(self.module.parameters()).device
-        states = np.asarray(inputs.detach().cpu() if isinstance(inputs, torch.Tensor) else inputs).transpose(0, 2, 1)
+        states = in_columns(np.asarray(inputs.detach().cpu() if isinstance(inputs, torch.Tensor) else inputs))
         _finite(states)
         symbols = self._symbols(guesses, len(states))
         was_training = self.module.training
@@ -165,11 +172,13 @@ class PROSE(TorchOperator):
         found = []
         for start in range(0, len(states), batch_size or 64):
             part = slice(start, start + (batch_size or 64))
-            memory = self.encoded(states[part], given, present(states[part]), symbols[part], device=device)
+            counts = self.module.dialect.present(states[part])
+            memory = self.encoded(states[part], given, counts, symbols[part], device=device)
             answer = self.module.states_at(memory, torch.as_tensor(asked, dtype=torch.float32).to(device))
-            found.append(answer[:, :, : states.shape[2]].transpose(1, 2))
+            found.append(answer[:, :, : states.shape[2]])
         self.module.train(was_training)
-        joined = torch.cat(found) if found else torch.empty((0, states.shape[2], len(asked)))
+        joined = torch.cat(found) if found else torch.empty((0, len(asked), states.shape[2]))
+        joined = joined[:, None] if inputs.ndim == 4 else joined.transpose(1, 2)
         return joined.to(inputs.device) if isinstance(inputs, torch.Tensor) else joined.cpu().numpy()
 
     # -- equations -----------------------------------------------------------------------------------------------------
@@ -186,16 +195,18 @@ class PROSE(TorchOperator):
 
         Returns
         -------
-        One `Answer` per item.
+        One `Answer` per item. Of fields, equations are as decoded (`pdes.field_words.field_equation` makes them equations
+        again), and forecasts (time, point) the operator decoder's.
         """
         search = search or Search()
         inputs = np.asarray(inputs)
-        self.bound_signature.check_inputs(inputs.shape, type(self).__name__)
-        given, asked = self._times(inputs.shape[2], times)
-        head = np.asarray(self.predict(inputs, guesses=guesses, times=times)).transpose(0, 2, 1)
-        states = inputs.transpose(0, 2, 1).astype(np.float64)
+        given, asked = self._checked(inputs, times)
+        head = in_columns(np.asarray(self.predict(inputs, guesses=guesses, times=times)))
+        states = in_columns(inputs).astype(np.float64)
         decoded = self._decoded(states, given, guesses, search)
-        counts = present(states)
+        if self.module.points:
+            return proposed(asked, list(head), decoded)
+        counts = self.module.dialect.present(states)
         rows = range(len(states))
         return settled(
             given, asked, [states[i][:, : counts[i]] for i in rows], [head[i][:, : counts[i]] for i in rows], decoded, search
@@ -209,6 +220,11 @@ class PROSE(TorchOperator):
         """
         signature = self.bound_signature
         t, states = np.asarray(t, float), np.asarray(x, float)
+        if self.module.points:
+            raise SettingError(
+                given="PROSE trained on fields", needed="one trained on states of ordinary equations",
+                remedy="Call `equations` with windows of a field.",
+            )  # fmt: skip
         if t.ndim != 1 or states.ndim != 2 or len(t) != len(states) or len(t) < 2 or not np.isfinite(states).all():
             raise DataError(
                 given=f"times of shape {t.shape} and states of shape {states.shape}",
@@ -230,14 +246,15 @@ class PROSE(TorchOperator):
         self.bound_signature  # noqa: B018 - a clear error when unbound
         device = next(self.module.parameters()).device
         was_training, found = self.module.training, []
-        symbols, counts = self._symbols(guesses, len(states)), present(states)
+        dialect = self.module.dialect
+        symbols, counts = self._symbols(guesses, len(states)), dialect.present(states)
         self.module.eval()
         for start in range(0, len(states), 64):
             part = slice(start, start + 64)
             memory = self.encoded(states[part], given, counts[part], symbols[part], device=device)
             answer = greedy(self.module, memory) if search.beams == 1 else beams(self.module, memory, search.beams)
             for rows, scores, count in zip(answer.ids.cpu().numpy(), answer.scores.cpu().numpy(), counts[part], strict=True):
-                found.append(candidates_of(rows, scores, int(count)))
+                found.append(candidates_of(rows, scores, partial(dialect.words, columns=int(count))))
         self.module.train(was_training)
         return found
 
@@ -247,7 +264,7 @@ class PROSE(TorchOperator):
         self, states: np.ndarray, times: Any, components: np.ndarray, symbols: np.ndarray, dtype=torch.float32, device=None
     ) -> Memory:
         """The network's memory of windows (item, time, component) with D components each, and guesses as ids."""
-        width = self.config.components
+        width = self.module.columns
         if states.shape[2] > width:
             raise DataError(given=f"{states.shape[2]} components", needed=f"at most {width}", remedy="Drop some.")
         filled = np.pad(states, ((0, 0), (0, 0), (0, width - states.shape[2])))
@@ -257,6 +274,17 @@ class PROSE(TorchOperator):
         return self.module.encode(
             tensor(filled).to(dtype), tensor(t - t.min()).to(dtype), tensor(valid), tensor(symbols)
         )  # fmt: skip
+
+    def _checked(self, inputs: Any, times: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Times given and asked for, of inputs that fit."""
+        signature = self.bound_signature
+        signature.check_inputs(inputs.shape, type(self).__name__)
+        if self.module.points and inputs.shape[3] != self.module.points:
+            raise GridError(
+                given=f"frames of {inputs.shape[3]} points", needed=f"{self.module.points}, as in training",
+                remedy="Resample them, or train on that grid.",
+            )  # fmt: skip
+        return self._times(inputs.shape[2], times)
 
     def _times(self, frames: int, times: Any) -> tuple[np.ndarray, np.ndarray]:
         times = np.asarray(self.bound_signature.times if times is None else times, float)

@@ -7,7 +7,7 @@ and its solution stays in range, its solution is the forecast, averaged over dra
 its numbers and initial state, whose quantiles are the band; otherwise the operator decoder's answer is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import sympy
 
 from pdes.canonical import canonical, system_of, system_words
-from pdes.vocabulary import HOLE, Words, words_of
+from pdes.vocabulary import HOLE, Words
 from sciml.operators.prose.refinement import Fits, equal_numbers, integral_start, model, noise_level, refine
 from solvers.errors import SettingError, UserError
 
@@ -102,14 +102,14 @@ class Answer:
         return r" \\ ".join(rf"\dot{{u}}_{{{i}}} = {sympy.latex(digits(f))}" for i, f in enumerate(self.system))
 
 
-def candidates_of(rows: np.ndarray, scores: np.ndarray, components: int) -> list[Candidate]:
-    """Valid systems among decoded ids (beam, word), canonical, one of each structure, best first."""
+def candidates_of(rows: np.ndarray, scores: np.ndarray, read: Callable[[Sequence[int]], list[Words]]) -> list[Candidate]:
+    """Valid systems among decoded ids (beam, word), canonical, one of each structure, best first; `read` gives their words."""
     found: dict[tuple, Candidate] = {}
     for row, score in sorted(zip(rows, scores, strict=True), key=lambda pair: -pair[1]):
         if score <= _NEVER:
             continue
         try:
-            words = tuple(system_words(canonical(system_of(words_of(row, components)))))
+            words = tuple(system_words(canonical(system_of(read(row)))))
         except (UserError, ZeroDivisionError):  # not valid, or infinite
             continue
         candidate = Candidate(words, float(score))
@@ -150,6 +150,23 @@ def settled(
         _answer(given, asked, states[i], head[i], sorted(ranked.get(i, []), key=lambda r: r[0]), search)
         for i in range(len(states))
     ]
+
+
+def proposed(asked: np.ndarray, head: Sequence[np.ndarray], decoded: Sequence[list[Candidate]]) -> list[Answer]:
+    """Answers without refinement: the operator decoder's forecasts, and what was decoded."""
+    found = []
+    for forecast, each in zip(head, decoded, strict=True):
+        if not each:
+            found.append(Answer(asked, forecast, "decoder"))
+            continue
+        system, chances = system_of(each[0].words), np.exp([c.log_probability - each[0].log_probability for c in each])
+        found.append(
+            Answer(
+                asked, forecast, "decoder", system=system, decoded=system, words=each[0].words,
+                probabilities=chances / chances.sum(),
+            )
+        )  # fmt: skip
+    return found
 
 
 def _score(fits: Fits, row: int, candidate: Candidate, count: int, search: Search) -> float:

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 
 from pdes.canonical import System, components_of
-from pdes.corruptions import MODES, ids
-from pdes.vocabulary import BOS, ID, PAD, padded, words_of
+from pdes.corruptions import ids
+from pdes.vocabulary import BOS, ID, PAD, padded
 from pdes.windows import with_noise
 from sciml.learners.backprop import Backprop
 from sciml.operator import Position, Training
+from sciml.operators.prose.dialects import Dialect, States
 from sciml.randomness import Purpose, generator
 from solvers.errors import DataError
 
@@ -37,13 +38,14 @@ class SymbolicBackprop(Backprop):
     def objective(self, batch: Any, at: Position) -> torch.Tensor:
         """Loss of words and trajectories of a batch, with noise, guesses and query times drawn anew."""
         config, rng = self.config, generator(self.training.seed, Purpose.STEP, at.total)
-        states = np.concatenate([batch.inputs, batch.targets], axis=2).transpose(0, 2, 1).astype(np.float64)
-        components = present(states)
-        given = batch.inputs.shape[2]
+        inputs, targets = in_columns(batch.inputs), in_columns(batch.targets)
+        states = np.concatenate([inputs, targets], axis=1).astype(np.float64)
+        components = self.prose.dialect.present(states)
+        given = inputs.shape[1]
         noisy = with_noise(states, components, config.noise, rng)[:, :given] if config.noise else states[:, :given]
         asked = np.sort(rng.choice(np.arange(given, states.shape[1]), min(config.queries, states.shape[1] - given), False))
         equations = np.asarray(getattr(batch, "equations", np.zeros((len(states), 0))))
-        guesses = told(equations, components, config, rng)
+        guesses = told(equations, components, config, rng, self.prose.dialect)
         times = self.operator.bound_signature.times
         memory = self.prose_operator.encoded(noisy, times[:given], components, guesses, dtype=self.dtype, device=self.device)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.training.precision == "bf16"):
@@ -72,20 +74,19 @@ def word_loss(logits: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
     return (each.unflatten(0, words.shape) * keep).sum(1) / keep.sum(1)
 
 
-def present(states: np.ndarray) -> np.ndarray:
-    """Components of each item, (item,), of states (item, time, component): up to the last that is not zero throughout."""
-    used = np.abs(states).max(axis=1) > 0
-    return np.where(used.any(axis=1), states.shape[2] - np.argmax(used[:, ::-1], axis=1), states.shape[2])
+def in_columns(values: np.ndarray) -> np.ndarray:
+    """(item, time, column) of (item, component, time) or of a field (item, 1, time, point)."""
+    return values[:, 0] if values.ndim == 4 else values.transpose(0, 2, 1)
 
 
-def told(equations: np.ndarray, components: np.ndarray, config: Any, rng: np.random.Generator) -> np.ndarray:
+def told(equations: np.ndarray, components: np.ndarray, config: Any, rng: np.random.Generator, dialect: Dialect) -> np.ndarray:
     """What the model is told about each system in training, ids (item, word) with `BOS` first."""
     names = list(config.modes)
     shares = np.asarray(config.shares) / sum(config.shares)
     rows = []
     for row, count in zip(equations, components, strict=True):
         mode = names[rng.choice(len(names), p=shares)]
-        guess = MODES[mode](known(row.tobytes(), int(count)), rng) if len(row) else None
+        guess = dialect.corrupted(known(row.tobytes(), int(count), dialect), mode, rng) if len(row) else None
         rows.append([ID[BOS], *ids(guess)])
     if not rows:
         return np.full((len(components), 1), ID[BOS])
@@ -97,7 +98,11 @@ def told(equations: np.ndarray, components: np.ndarray, config: Any, rng: np.ran
     return padded(rows)
 
 
+def known(row: bytes, components: int, dialect: Dialect | None = None) -> System:
+    """The system of a row of ids (int64), which must be a label; by default of states."""
+    return _known(row, components, type(dialect or States()))
+
+
 @lru_cache(maxsize=100_000)
-def known(row: bytes, components: int) -> System:
-    """The system of a row of ids (int64), which must be a label."""
-    return components_of(words_of(np.frombuffer(row, np.int64).tolist(), components))
+def _known(row: bytes, components: int, dialect: type) -> System:
+    return components_of(dialect().words(np.frombuffer(row, np.int64).tolist(), components))

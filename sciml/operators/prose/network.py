@@ -3,6 +3,8 @@
     (t_i, u(t_i) / s, log s) -> data tokens          words of a guess -> symbol tokens          s = rms of the window
     both -> fusion -> memory          u(tau) = s D(tau, data part of the memory)          p(word | words so far, memory)
 
+Of a field on a line, the points are what components are otherwise: a token is a frame, with all its values (PROSE-PDE).
+
 Queries never look at each other: an answer does not depend on what else is asked. The symbol decoder looks at the whole
 memory: with no guess, there is nothing in its symbol part. Embeddings of mantissas have a part that is smooth in the number.
 """
@@ -15,6 +17,7 @@ from torch import nn
 
 from pdes.vocabulary import EXPONENTS, ID, MANTISSAS, WORDS
 from sciml.operators.prose.blocks import Layer, LayerCache
+from sciml.operators.prose.dialects import Dialect, Field, States
 
 _WAVES = 7  # frequencies of the features of time and of mantissas
 _TINY = 1e-12
@@ -42,17 +45,20 @@ class Memory:
 
 
 class Network(nn.Module):
-    """See the module. `config` is `sciml.operators.prose.Config`; `span` the time that counts as 1."""
+    """See the module. `config` is `sciml.operators.prose.Config`; `span` the time that counts as 1; `points` those of the grid
+    of a field, 0 for states."""
 
     clock: torch.Tensor
     numbers: torch.Tensor
 
-    def __init__(self, config: Any, span: float):
+    def __init__(self, config: Any, span: float, points: int = 0):
         super().__init__()
         c = self.config = config
+        self.dialect: Dialect = Field() if points else States()
+        self.points, self.columns = points, points or c.components
         parts = (c.width, c.hidden, c.heads)
         self.register_buffer("clock", torch.tensor(1.0 / span))
-        inputs = c.components * 2 + 1 + (1 + 2 * _WAVES)
+        inputs = self.columns * (1 if points else 2) + 1 + (1 + 2 * _WAVES)
         self.embed_data = nn.Sequential(nn.Linear(inputs, c.width), nn.GELU(), nn.Linear(c.width, c.width))
         self.embed_query = nn.Sequential(nn.Linear(1 + 2 * _WAVES, c.width), nn.GELU(), nn.Linear(c.width, c.width))
         self.words = nn.Parameter(torch.randn(len(WORDS), c.width) * c.width**-0.5)
@@ -65,7 +71,7 @@ class Network(nn.Module):
         self.fusion = nn.ModuleList(Layer(*parts) for _ in range(c.fusion))
         self.fused_norm = nn.RMSNorm(c.width)
         self.decoder = nn.ModuleList(Layer(*parts, own=False, cross=True) for _ in range(c.decoder))
-        self.decoder_norm, self.readout = nn.RMSNorm(c.width), nn.Linear(c.width, c.components)
+        self.decoder_norm, self.readout = nn.RMSNorm(c.width), nn.Linear(c.width, self.columns)
         self.symbol_decoder = nn.ModuleList(Layer(*parts, cross=True) for _ in range(c.symbol_decoder))
         self.symbol_norm, self.bias = nn.RMSNorm(c.width), nn.Parameter(torch.zeros(len(WORDS)))
         with torch.no_grad():
@@ -92,7 +98,8 @@ class Network(nn.Module):
         shape = (*u.shape[:2], 1)
         waves = self._waves(times).expand(*u.shape[:2], -1)
         flags = valid[:, None].to(u).expand(u.shape)
-        x = self.embed_data(torch.cat([u * flags, flags, size[:, None, None].expand(shape), waves], dim=-1))
+        seen = [u] if self.points else [u * flags, flags]
+        x = self.embed_data(torch.cat([*seen, size[:, None, None].expand(shape), waves], dim=-1))
         for layer in self.data_encoder:
             x = layer(x)
         keep = symbols != PADDING
