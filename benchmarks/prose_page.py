@@ -15,6 +15,20 @@ from solvers.files import write_bytes
 DOCS = Path(__file__).parents[1] / "docs" / "prose.md"
 INTRODUCTION = """# PROSE, measured
 
+```python
+from pdes.field_windows import field_windows
+from pdes.windows import windows
+from sciml.symbolic_tasks import Continuation
+
+data = windows(("prose_lorenz_3d", "prose_thomas"), 4000, seed=1).dataset()  # or any dataset of states in time
+operator = sciml.fit("prose:small", data, task="continuation").operator
+answer = operator.equations(frames)[0]  # (item, component, time), noisy; guesses=[...] where one knows something
+answer.system, answer.forecast, answer.low, answer.high, answer.path  # sympy; with a band; "refined" or "decoder"
+
+data = field_windows(("prose_burgers", "prose_heat"), 2000, seed=1).dataset()  # or any dataset of one field on a line
+operator = sciml.fit("prose:small", data, task=Continuation(data, given=16)).operator
+```
+
 Made by `python -m benchmarks.prose_page` from the results of `prose_table`, `prose_fields` and `prose_speed`, which say at
 their head what was run and how. Windows of 64 frames on [0, 2] with 2 % noise; errors are relative L2 on [2, 6] in per cent,
 means over windows (medians in brackets), ± the spread over seeds where there is more than one. Test systems lie in bins of the
