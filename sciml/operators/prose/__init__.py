@@ -4,12 +4,12 @@
                             ->  u' = f(u) with numbers     symbol decoder, then refined against the trajectory
 
 Of a field on a line (`pdes.field_windows`) frames take the place of states, and derivatives that of components in the words
-(`pdes.field_words`); its equations are given as decoded, not refined.
+(`pdes.field_words`).
 
 Liu, Zhang, Schaeffer, PROSE: Predicting Multiple Operators and Symbolic Expressions using Multimodal Transformers, Neural
 Networks 180, 2024 (arXiv 2309.16816); fields: Sun, Liu, Zhang, Schaeffer, PROSE-PDE, Physical Review E 111, 2025. Other than
 there: pre-norm, targets without noise, guesses may be absent, answers obey the grammar, equations have one canonical form, and
-numbers and initial states of systems are fitted before they are solved.
+numbers and initial states are fitted before systems are solved.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from pdes.vocabulary import BOS, EOS, HOLE, ID, PAD, padded
 from sciml.learners.backprop import TorchOperator
 from sciml.normalize import Normaliser
 from sciml.operator import Learner, Training, load
-from sciml.operators.prose.answers import Answer, Search, candidates_of, proposed, settled
+from sciml.operators.prose.answers import Answer, Search, candidates_of, settled, settled_fields
 from sciml.operators.prose.decoding import beams, greedy
 from sciml.operators.prose.learner import DATA_WEIGHT, SymbolicBackprop, in_columns
 from sciml.operators.prose.network import Memory, Network
@@ -195,8 +195,8 @@ class PROSE(TorchOperator):
 
         Returns
         -------
-        One `Answer` per item. Of fields, equations are as decoded (`pdes.field_words.field_equation` makes them equations
-        again), and forecasts (time, point) the operator decoder's.
+        One `Answer` per item. Of fields, forecasts are (time, point), without bands; on lines that are not periodic nothing is
+        fitted or solved. `pdes.field_words.field_equation` makes a system an equation again.
         """
         search = search or Search()
         inputs = np.asarray(inputs)
@@ -205,7 +205,9 @@ class PROSE(TorchOperator):
         states = in_columns(inputs).astype(np.float64)
         decoded = self._decoded(states, given, guesses, search)
         if self.module.points:
-            return proposed(asked, list(head), decoded)
+            line = self.bound_signature.grid.axes[1]
+            length = line.length if line.kind == "periodic" else None
+            return settled_fields(given, asked, states, head, decoded, search, length)
         counts = self.module.dialect.present(states)
         rows = range(len(states))
         return settled(

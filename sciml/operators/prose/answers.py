@@ -16,6 +16,7 @@ import sympy
 
 from pdes.canonical import canonical, system_of, system_words
 from pdes.vocabulary import HOLE, Words
+from sciml.operators.prose.field_refinement import refine_field
 from sciml.operators.prose.refinement import Fits, equal_numbers, integral_start, model, noise_level, refine
 from solvers.errors import SettingError, UserError
 
@@ -152,18 +153,49 @@ def settled(
     ]
 
 
-def proposed(asked: np.ndarray, head: Sequence[np.ndarray], decoded: Sequence[list[Candidate]]) -> list[Answer]:
-    """Answers without refinement: the operator decoder's forecasts, and what was decoded."""
+def settled_fields(
+    given: np.ndarray,
+    asked: np.ndarray,
+    frames: np.ndarray,
+    head: np.ndarray,
+    decoded: Sequence[list[Candidate]],
+    search: Search,
+    length: float | None,
+) -> list[Answer]:
+    """Answers for windows of a field, frames and head (item, time, point), on a periodic line of this length (None: another).
+
+    The first `search.refined` candidates of each window are fitted; one without a solver, or that explains nothing, leaves the
+    forecast to the operator decoder. Bands are not given.
+    """
+    groups: dict[tuple, list] = {}
+    for i, each in enumerate(decoded):
+        for candidate in each[: search.refined]:
+            groups.setdefault(candidate.structure, []).append((i, candidate))
+    ranked: dict[int, list] = {}
+    for structure, members in groups.items():
+        rows = [i for i, _ in members]
+        numbers = np.stack([candidate.numbers for _, candidate in members]).reshape(len(members), -1)
+        fits = refine_field(structure, given, frames[rows], numbers, asked, length, prior=search.prior)
+        for row, (i, candidate) in enumerate(members):
+            misfit, count = float(fits.misfit[row]), frames[i].size
+            score = misfit * count / 2 + numbers.shape[1] / 2 * np.log(count) - search.weight * candidate.log_probability
+            ranked.setdefault(i, []).append((score, -candidate.log_probability, fits, row, candidate))
     found = []
-    for forecast, each in zip(head, decoded, strict=True):
+    for i, forecast in enumerate(head):
+        each = sorted(ranked.get(i, []), key=lambda entry: entry[:2])
         if not each:
             found.append(Answer(asked, forecast, "decoder"))
             continue
-        system, chances = system_of(each[0].words), np.exp([c.log_probability - each[0].log_probability for c in each])
+        _, _, fits, row, candidate = each[0]
+        scores = np.array([entry[0] for entry in each])
+        chances = np.exp(scores.min() - scores) if np.isfinite(scores[0]) else np.ones(1)
+        words = _numbered(candidate.structure, fits.numbers[row])
+        believed = fits.misfit[row] <= search.accept
         found.append(
             Answer(
-                asked, forecast, "decoder", system=system, decoded=system, words=each[0].words,
-                probabilities=chances / chances.sum(),
+                asked, fits.fields[row, len(given) :] if believed else forecast, "refined" if believed else "decoder",
+                system=system_of(words), decoded=system_of(candidate.words), misfit=float(fits.misfit[row]),
+                errors=fits.errors[row], initial=fits.fields[row, 0], words=words, probabilities=chances / chances.sum(),
             )
         )  # fmt: skip
     return found
