@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sympy import Rational, Symbol
 
 import pdes
 from pdes.canonical import canonical
 from pdes.dataset import Dataset
 from pdes.field_words import field_sides, observed
 from pdes.problem import Problem
-from pdes.scalars import Bands, Choice, Rounded, Uniform
+from pdes.scalars import Bands, Choice, Fixed, Rounded, Uniform
 from pdes.vocabulary import BOS, EOS, ID, padded
 from pdes.windows import END, SPLITS, Family, Windows
 from solvers.errors import SettingError, unknown_name
@@ -69,9 +70,7 @@ def members(name: str) -> list[Problem]:
 
 def words_of_problem(problem: Problem) -> Family:
     """The equation of a problem as words with slots, on the clock."""
-    from sympy import Rational, Symbol
-
-    fixed = {Symbol(n): Rational(str(law.value)) for n, law in problem.parameters.items() if type(law).__name__ == "Fixed"}
+    fixed = {Symbol(n): Rational(str(law.value)) for n, law in problem.parameters.items() if isinstance(law, Fixed)}
     whole = {symbol: value for symbol, value in fixed.items() if value.is_Integer}
     if problem.time is None:
         raise SettingError(given=f"the problem {problem.name!r} without time", needed="one in time", remedy="Leave it out.")
@@ -109,7 +108,7 @@ def field_windows(
     folder: str | Path | None = None,
     workers: int = 1,
 ) -> FieldWindows:
-    """n windows of the named problems in turn.
+    """n windows of the named problems in turn, as if all lay on the grid of the first.
 
     folder : where generated data are kept and found again; None for memory alone.
 
@@ -133,8 +132,7 @@ def field_windows(
             chosen, count, points, seed=4 * seed + SPLITS.index(split), path=path, workers=workers, progress=False
         )
         states[mine] = data.fields[observed(problem.equation)][:, ::EVERY]
-        parameters = {name: np.asarray(data.parameters[name][...], float) for name in sorted(kind.laws)}
-        numbers = np.stack([np.broadcast_to(f(**parameters), count) for f in kind._slot_functions], 1)
+        numbers = kind.numbers({name: np.asarray(data.parameters[name][...], float) for name in kind.laws}, count)
         for at, row, exact in zip(mine, kind.ids(numbers), numbers, strict=True):
             rows[at], constants[at] = [ID[BOS], *row, ID[EOS]], exact
         grid = data.grid if grid is None else grid

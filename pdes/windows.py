@@ -91,10 +91,14 @@ class Family:
         """f, (u (component, sample), c (number, sample)) -> (component, sample)."""
         return compiled(self.symbolic, len(self.slots))
 
-    def constants(self, parameters: Mapping[str, np.ndarray], count: int) -> np.ndarray:
-        """Numbers of the system, (count, number), as its words say them."""
+    def numbers(self, parameters: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+        """Numbers of the system, (count, number), exact."""
         values = [np.broadcast_to(np.asarray(f(**parameters), float), count) for f in self._slot_functions]
-        return rounded(np.stack(values, axis=1)) if values else np.zeros((count, 0))
+        return np.stack(values, axis=1) if values else np.zeros((count, 0))
+
+    def constants(self, parameters: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+        """The same as the words say them, with three digits."""
+        return rounded(self.numbers(parameters, count))
 
     @cached_property
     def _slot_functions(self) -> list[Callable]:
