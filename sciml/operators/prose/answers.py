@@ -21,6 +21,7 @@ from sciml.operators.prose.refinement import Fits, equal_numbers, integral_start
 from solvers.errors import SettingError, UserError
 
 _NEVER = -1e8
+_CLOSE = 0.03  # of a field's size: what solvers may leave at shocks, and a solution is believed nevertheless
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ def settled_fields(
         scores = np.array([entry[0] for entry in each])
         chances = np.exp(scores.min() - scores) if np.isfinite(scores[0]) else np.ones(1)
         words = _numbered(candidate.structure, fits.numbers[row])
-        believed = fits.misfit[row] <= search.accept
+        believed = fits.misfit[row] <= search.accept or fits.left[row] <= _CLOSE
         found.append(
             Answer(
                 asked, fits.fields[row, len(given) :] if believed else forecast, "refined" if believed else "decoder",

@@ -131,10 +131,11 @@ def beginning(times: np.ndarray, frames: np.ndarray, sigma: np.ndarray) -> tuple
 @dataclass(frozen=True)
 class FieldFits:
     """numbers : (item, number).   misfit : mean squared residual in units of the noise, infinite where nothing could be solved.
-    fields : solutions at all times asked for, (item, time, point).   errors : standard deviations of the numbers."""
+    left : root of it in units of the window's size.   fields : solutions at all times asked for, (item, time, point).   errors : standard deviations of the numbers."""
 
     numbers: np.ndarray
     misfit: np.ndarray
+    left: np.ndarray
     fields: np.ndarray
     errors: np.ndarray
 
@@ -160,9 +161,10 @@ def refine_field(
     both = np.concatenate([times, ahead])
     nothing = np.full((items, len(both), frames.shape[2]), np.nan)
     if shape is None or length is None:
-        return FieldFits(numbers, np.full(items, np.inf), nothing, np.full(numbers.shape, np.inf))
+        return FieldFits(numbers, np.full(items, np.inf), np.full(items, np.inf), nothing, np.full(numbers.shape, np.inf))
     raw = noise_of(frames)
-    sigma = np.maximum(raw, _LEAST * np.sqrt((frames**2).mean((1, 2))))
+    size = np.sqrt((frames**2).mean((1, 2)))
+    sigma = np.maximum(raw, _LEAST * size)
     start, rate = beginning(times, frames, raw)
     basis = _waves(frames.shape[2])[: _MODES if shape.order == 2 else 0]
     k, count = shape.count, shape.count + len(basis)
@@ -171,7 +173,7 @@ def refine_field(
     if prior is not None:
         weight[:, :k] = 1 / (prior * np.maximum(np.abs(numbers), 1e-6)) ** 2
     sizes = np.concatenate([np.maximum(np.abs(numbers), 1e-6), np.full((items, len(basis)), 1.0)], axis=1)
-    sizes[:, k:] *= np.sqrt((frames**2).mean((1, 2)))[:, None]
+    sizes[:, k:] *= size[:, None]
     data = frames.reshape(items, -1) / sigma[:, None]
 
     def solution(z: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -202,9 +204,10 @@ def refine_field(
         if (settled | ~np.isfinite(best)).all():
             break
     fields = solution(z, both)
-    wrong = ((fields[:, : len(times)] - frames) ** 2).mean((1, 2)) / sigma**2
+    wrong = np.nan_to_num(((fields[:, : len(times)] - frames) ** 2).mean((1, 2)), nan=np.inf)
     variance = np.array([np.diag(np.linalg.pinv(each)) for each in normal]).reshape(items, count)[:, :k]
-    return FieldFits(z[:, :k], np.where(np.isfinite(wrong), wrong, np.inf), fields, np.sqrt(np.maximum(variance, 0)))
+    errors = np.sqrt(np.maximum(variance, 0))
+    return FieldFits(z[:, :k], wrong / sigma**2, np.sqrt(wrong) / np.maximum(size, 1e-300), fields, errors)
 
 
 def _cost(r: np.ndarray, away: np.ndarray, weight: np.ndarray) -> np.ndarray:
