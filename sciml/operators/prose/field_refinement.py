@@ -131,7 +131,8 @@ def beginning(times: np.ndarray, frames: np.ndarray, sigma: np.ndarray) -> tuple
 @dataclass(frozen=True)
 class FieldFits:
     """numbers : (item, number).   misfit : mean squared residual in units of the noise, infinite where nothing could be solved.
-    left : root of it in units of the window's size.   fields : solutions at all times asked for, (item, time, point).   errors : standard deviations of the numbers."""
+    left : root of it in units of the window's size.   fields : solutions at all times asked for, (item, time, point).
+    errors : standard deviations of the numbers."""
 
     numbers: np.ndarray
     misfit: np.ndarray
