@@ -111,7 +111,7 @@ class Shooting:
         chosen = batch.support.any(axis=(0, 1))
         if also is not None:
             chosen = chosen | also
-        index = np.flatnonzero(chosen)
+        index = np.flatnonzero(chosen) if chosen.any() else np.zeros(1, int)  # of nothing at all, one term that counts as zero
         key = tuple(int(j) for j in index)
         if key not in self._compiled:
             self._compiled[key] = self.features.subset(index)

@@ -46,6 +46,15 @@ def test_sensitivities_are_the_derivatives_of_the_flow():
         np.testing.assert_allclose(S[..., 3 + k], (up - down) / 2e-6, rtol=1e-4, atol=1e-4)
 
 
+def test_a_candidate_without_a_term_stands_still():
+    shooting, C = lorenz_fit(0.02, points=41, span=0.5)
+    batch = shooting.start(0 * C[None], np.zeros((1, *C.shape), bool))
+    X, S = shooting.flow(batch, shooting.free(batch))
+    np.testing.assert_array_equal(X, np.broadcast_to(X[:, :, :1], X.shape))
+    np.testing.assert_array_equal(S[..., :3], np.broadcast_to(np.eye(3), S[..., :3].shape))
+    assert not S[..., 3:].any()
+
+
 def test_normal_equations_are_those_of_the_residuals():
     shooting, C = lorenz_fit(0.02, points=41, span=0.5)
     batch = shooting.start(C[None] * 1.1, C[None] != 0)
