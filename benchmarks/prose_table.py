@@ -24,7 +24,7 @@ import sciml
 from benchmarks.prose_baselines import fitted_families, recovered, sindy, true_equation
 from benchmarks.rows import Rows, finished
 from pdes import corruptions
-from pdes.canonical import canonical, system_of, system_words
+from pdes.canonical import canonical, components_of, system_of, system_words
 from pdes.compositional import compositional, joined
 from pdes.dataset import Dataset
 from pdes.vocabulary import words_of
@@ -133,6 +133,12 @@ def guesses(data: Windows, mode: str) -> list:
     return [corruptions.ids(guess) or None for guess in told]
 
 
+def terms(words) -> set:
+    """What the coefficients multiply, by component: that one of them is written as a number although it is 1 does not count."""
+    systems = components_of(structure(words))
+    return {(i, body) for i, c in enumerate(systems) for body in (("over", *c.denominator), *(t.body for t in c.terms))}
+
+
 def scored(words, data: Windows) -> dict:
     """Symbolic scores of found systems (None where there is none)."""
     rows = []
@@ -141,7 +147,7 @@ def scored(words, data: Windows) -> dict:
         if found is None or len(found) == 0:
             rows.append({"error": np.inf, "exact": False, "numbers": np.zeros(0)})
             continue
-        exact = structure(found) == structure(truth)
+        exact = terms(found) == terms(truth)
         rows.append(
             {
                 "error": symbolic_error(found, truth), "exact": exact, "numbers": number_errors(found, truth),
