@@ -179,7 +179,7 @@ def test_candidates_are_canonical_and_one_of_each_structure():
     ]
     width = max(map(len, rows))
     padded = np.array([row + [0] * (width - len(row)) for row in rows])
-    found = candidates_of(padded, np.array([-2.0, -1.0, -0.5, -0.2]), 1)
+    found = candidates_of(padded, np.array([-2.0, -1.0, -0.5, -0.2]), lambda row: words_of(row, 1))
     assert [c.words for c in found] == [(("mul", 3.0, "u_0"),)]
     with pytest.raises(SettingError, match="level"):
         Search(level=1.5)
