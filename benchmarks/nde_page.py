@@ -62,18 +62,16 @@ STUDIES = {
     "vowels": "Japanese vowels: a latent ODE that sees 70 % of the frames",
 }
 ACCOUNTS = {
-    "digits": """No penalty can beat the cheap ways where only the class counts: one step of RK4 through the unpenalised
-equation, four evaluations, is wrong by 2 % and finds the same classes. What a penalty buys is an answer that is right: the
-learned equation becomes so straight that the same single step is exact to 1e-8. Ask for the solution to 1e-4, and it is four
-evaluations against nineteen.""",
+    "digits": """No penalty can beat the cheap ways where only the class counts: a single step through the unpenalised equation
+finds the same classes, however wrong (see its relative error). What a penalty buys is an answer that is right: the learned equation
+becomes so straight that the same step is exact to many digits. Ask for the solution, and the penalty wins.""",
     "spiral": """No penalty helps here: the trajectory itself is the target, its bends set the steps, and a price that shortens
-them bends it away from the data. A coarser grid through the unpenalised weights keeps the loss at less than half of the
-evaluations.""",
+them bends it away from the data. A coarser grid through the unpenalised weights keeps the loss.""",
     "noisy": """No penalty helps here either: the noise, which is learned as well, sets the steps, and whatever price keeps the
-loss keeps the steps. What saves evaluations is equal steps, two between stored times: a quarter less at the same loss.""",
-    "vowels": """As for digits: the decoder forgives a latent path that is wrong by 0.3 %, so that thirteen evaluations of the
-unpenalised weights do; to be right to 1e-4 they take 31, and penalised ones seven. Interpolation in time is seven times better
-than any of them: frames that lie between two that were read are no test of a latent model's worth.""",
+loss keeps the steps. What saves evaluations is equal steps, two between stored times.""",
+    "vowels": """As for digits: the decoder forgives a latent path that is a little wrong, and cheap ways do; to be right, it
+has to be penalised. Interpolation in time is far better than any of them: frames that lie between two that were read are no test of
+a latent model's worth.""",
 }
 """Why the second table comes out as it does."""
 

@@ -56,7 +56,6 @@ RECIPE: dict[str, Any] = {"families": FAMILIES, "samples": 6000, "epochs": 8, "b
 SIZES = {"symbols": 72, "length": 72}
 MODES = ("skeleton", "unknown", "blank")
 NOISES = {"clean": 0.0, "noisy": RECIPE["noise"]}
-LENGTH = 2.0
 
 
 def trained(seed: int, folder: Path) -> tuple[PROSE, float]:
@@ -75,7 +74,9 @@ def trained(seed: int, folder: Path) -> tuple[PROSE, float]:
 def windows(split: str, folder: Path) -> FieldWindows:
     """Windows of a split, generated once."""
     count = {"train": RECIPE["samples"], "validation": 200}.get(split, RECIPE["test"])
-    return field_windows(FAMILIES, count, TEST_SEED if count == RECIPE["test"] else DATA_SEED, split, folder=folder, workers=1)
+    return field_windows(
+        FAMILIES, count, DATA_SEED if split in ("train", "validation") else TEST_SEED, split, folder=folder
+    )  # fmt: skip
 
 
 def relative(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
@@ -109,7 +110,7 @@ def solved(words: list, given: np.ndarray, data: FieldWindows) -> np.ndarray:
         if model is None:
             continue
         numbers = np.array([[w for each in words[i] for w in each if not isinstance(w, str)] for i in rows], float)
-        fields = model.solve(start[rows], -slope[rows], numbers.reshape(len(rows), -1), clock, LENGTH)[:, 1:]
+        fields = model.solve(start[rows], -slope[rows], numbers.reshape(len(rows), -1), clock, data.grid.axes[0])[:, 1:]
         fine = np.isfinite(fields).all((1, 2))
         found[np.array(rows)[fine]] = fields[fine]
     return found

@@ -36,7 +36,7 @@ numbers that training leaves out; "outside" has numbers 10 to 20 % away from the
 noisy targets nothing can be better than the floor. *Valid*: parses completely, one tree for each component, finite. *Symbolic*:
 relative error of the right-hand side at 512 points of [-5, 5]^D, mean over valid answers (median in brackets; cubic terms at
 |u| = 5 dominate the mean); *all* counts an invalid answer as 100 %. *Exact*: the canonical structure is the right one (of
-recovery from scratch: its terms are; it writes a coefficient of one as a number. Integral SINDy's rows are older, and pay).
+methods that fit numbers freely: its terms are; they write a coefficient of one as a number).
 
 Published for this task (twelve families, random split, 104 M parameters): 4.63 % against noisy targets, symbolic 2.11 %, valid
 99.95 %. Those test systems are mostly training systems, and its solve of decoded equations starts from the noisy first sample.

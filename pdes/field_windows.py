@@ -114,8 +114,11 @@ def field_windows(
 
     Raises
     ------
-    SettingError : a problem that is not one field on a line in time.   UnknownName : a problem or split that does not exist.
+    SettingError : a problem that is not one field on a line in time; no names, or n < 1.
+    UnknownName : a problem or split that does not exist.
     """
+    if isinstance(names, str) or not names or n < 1:
+        raise SettingError(given=f"names={names!r}, n={n}", needed="a list of problems, n >= 1", remedy="Change them.")
     problems = [member for name in names for member in members(name)]
     counts = [len(range(i, n, len(problems))) for i in range(len(problems))]
     states = np.zeros((n, FRAMES, points), np.float32)
@@ -136,7 +139,7 @@ def field_windows(
         for at, row, exact in zip(mine, kind.ids(numbers), numbers, strict=True):
             rows[at], constants[at] = [ID[BOS], *row, ID[EOS]], exact
         grid = data.grid if grid is None else grid
-    assert grid is not None
+    assert grid is not None  # the first problem has windows
     times = np.linspace(0, CLOCK, FRAMES * EVERY)[::EVERY]
     families = np.arange(n) % len(problems)
     named = tuple(problem.name for problem in problems)

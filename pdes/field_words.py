@@ -9,15 +9,17 @@ Products are multiplied out and derivatives carried through, (u^2)_x = 2 u u_x, 
 (`pdes.canonical`). Sun, Liu, Zhang, Schaeffer, PROSE-PDE, Physical Review E 111, 2025, write u_t among the terms, on one side.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import sympy
 
-from pdes.canonical import STATES
+from pdes.canonical import STATES, system_of
 from pdes.equation import Equation
 from pdes.grammar import COORDINATES
-from pdes.vocabulary import BAR, ID, Words, words_of
+from pdes.vocabulary import BAR, HOLE, ID, Words, words_of
 from solvers.errors import DataError, SettingError
 
 FIELD = ("u", "u_x", "u_xx", "u_xxx", "u_xxxx", "u_t", "x")
@@ -107,6 +109,22 @@ def field_words_of(ids: Sequence[int]) -> list[Words]:
             remedy="Decode with the grammar's constraint, or count this answer as invalid.",
         )
     return found
+
+
+def evaluated(words: Sequence[Words], values: np.ndarray) -> np.ndarray:
+    """F at values of u_0 ... u_6, (variable, *shape) -> (*shape); a DataError where it is nowhere finite."""
+    numbers = [w for each in words for w in each if not isinstance(w, str)]
+    bare = tuple(tuple(w if isinstance(w, str) else HOLE for w in each) for each in words)
+    return np.broadcast_to(_compiled(bare)(*values, *numbers), values.shape[1:])
+
+
+@lru_cache(maxsize=512)
+def _compiled(bare: tuple[Words, ...]) -> Callable:
+    count = sum(w == HOLE for each in bare for w in each)
+    system = system_of(bare)
+    if system[-1].has(sympy.zoo, sympy.nan, sympy.oo, sympy.I):
+        raise DataError(given=f"the right-hand side {system[-1]}", needed="a real, finite one", remedy="Drop it.")
+    return sympy.lambdify([*STATES[: len(FIELD)], *sympy.symbols(f"c_:{count}")], system[-1], "numpy", cse=True)
 
 
 def _unsayable(equation: Equation) -> SettingError:

@@ -6,8 +6,7 @@ import pytest
 import pdes
 from pdes.canonical import system_of
 from pdes.field_windows import CLOCK, FRAMES, field_windows, held, members
-from pdes.field_words import field_words_of
-from sciml.operators.prose.field_scoring import evaluated
+from pdes.field_words import evaluated, field_words_of
 from sciml.symbolic_tasks import Continuation
 from solvers.errors import DataError, UnknownName
 

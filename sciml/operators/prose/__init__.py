@@ -196,7 +196,7 @@ class PROSE(TorchOperator):
         Returns
         -------
         One `Answer` per item. Of fields, forecasts are (time, point), without bands; on lines that are not periodic nothing is
-        fitted or solved. `pdes.field_words.field_equation` makes a system an equation again.
+        fitted or solved. `Answer.equation` is the system as an equation.
         """
         search = search or Search()
         inputs = np.asarray(inputs)
@@ -206,8 +206,7 @@ class PROSE(TorchOperator):
         decoded = self._decoded(states, given, guesses, search)
         if self.module.points:
             line = self.bound_signature.grid.axes[1]
-            length = line.length if line.kind == "periodic" else None
-            return settled_fields(given, asked, states, head, decoded, search, length)
+            return settled_fields(given, asked, states, head, decoded, search, line)
         counts = self.module.dialect.present(states)
         rows = range(len(states))
         return settled(

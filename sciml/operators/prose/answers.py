@@ -15,10 +15,13 @@ import numpy as np
 import sympy
 
 from pdes.canonical import canonical, system_of, system_words
+from pdes.equation import Equation
+from pdes.field_words import field_equation
 from pdes.vocabulary import HOLE, Words
 from sciml.operators.prose.field_refinement import refine_field
 from sciml.operators.prose.refinement import Fits, equal_numbers, integral_start, model, noise_level, refine
 from solvers.errors import SettingError, UserError
+from solvers.grid import Axis
 
 _NEVER = -1e8
 _CLOSE = 0.03  # of a field's size: what solvers may leave at shocks, and a solution is believed nevertheless
@@ -35,7 +38,8 @@ class Search:
     tolerance : decoded numbers this close in size are also fitted as one, and stay so if that explains the window as well (by
     the Bayesian information criterion); 0 never tries.
     weight : of the network's log-probability in the score.   accept : mean squared residual, in units of the noise, up to which
-    a system is believed.   draws : of the Laplace approximation.   level : share of the band.   sigma : noise, if it is known.
+    a system is believed.   sigma : noise, if it is known.
+    Of ordinary equations alone: tolerance, substeps; draws : of the Laplace approximation; level : share of the band.
     """
 
     beams: int = 8
@@ -75,12 +79,14 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is known of one trajectory.
+    """What is known of one trajectory, or of one field on a line.
 
-    times, forecast : (time,) and (time, component).   low, high : the band, or None where the operator decoder answered.
+    times, forecast : (time,) and (time, component), or (time, point).
+    low, high : the band; None where the operator decoder answered, and of fields.
     system : right-hand sides in u_0, u_1, ... with refined numbers, [] if none was decoded.   decoded : with the decoded ones.
-    path : "refined" or "decoder": who made the forecast.   misfit : mean squared residual in units of the noise.
-    errors : standard deviations of the numbers of the system, in its order.   initial : refined state at the first time.
+    of_field : variables are derivatives (`pdes.field_words`).   path : "refined" or "decoder": who made the forecast.
+    misfit : mean squared residual in units of the noise.   errors : standard deviations of the numbers of the system, in its
+    order.   initial : refined state at the first time.
     probabilities : of the structures that were compared, softmax of their scores, best first.
     """
 
@@ -96,11 +102,19 @@ class Answer:
     initial: np.ndarray | None = None
     words: tuple[Words, ...] = ()
     probabilities: np.ndarray = field(default_factory=lambda: np.ones(0))
+    of_field: bool = False
+
+    @property
+    def equation(self) -> Equation:
+        """Of a field, the equation; see `pdes.field_words.field_equation` for errors."""
+        return field_equation(self.system)
 
     @property
     def latex(self) -> str:
         """The system, numbers with four digits."""
         digits = lambda e: e.xreplace({n: sympy.Float(n, 4) for n in e.atoms(sympy.Float)})  # noqa: E731
+        if self.of_field:
+            return field_equation([digits(f) for f in self.system]).latex() if self.system else ""
         return r" \\ ".join(rf"\dot{{u}}_{{{i}}} = {sympy.latex(digits(f))}" for i, f in enumerate(self.system))
 
 
@@ -132,7 +146,7 @@ def settled(
     given, asked : times.   head : the operator decoder's answers (time, component).   decoded : candidates of each window.
     """
     sigma = [search.sigma or float(noise_level(x[None])[0]) for x in states]
-    decoded = [[c for c in each if c.log_probability >= each[0].log_probability - search.margin] for each in decoded]
+    decoded = [_likely(each, search) for each in decoded]
     pairs = [(i, c) for i, each in enumerate(decoded) for c in each]
     half = max(4, len(given) // 2)
     several = [pair for pair in pairs if len(decoded[pair[0]]) > search.refined]
@@ -154,6 +168,10 @@ def settled(
     ]
 
 
+def _likely(decoded: list[Candidate], search: Search) -> list[Candidate]:
+    return [c for c in decoded if c.log_probability >= decoded[0].log_probability - search.margin]
+
+
 def settled_fields(
     given: np.ndarray,
     asked: np.ndarray,
@@ -161,22 +179,24 @@ def settled_fields(
     head: np.ndarray,
     decoded: Sequence[list[Candidate]],
     search: Search,
-    length: float | None,
+    line: Axis,
 ) -> list[Answer]:
-    """Answers for windows of a field, frames and head (item, time, point), on a periodic line of this length (None: another).
+    """Answers for windows of a field on an axis, frames and head (item, time, point).
 
     The first `search.refined` candidates of each window are fitted; one without a solver, or that explains nothing, leaves the
     forecast to the operator decoder. Bands are not given.
     """
     groups: dict[tuple, list] = {}
     for i, each in enumerate(decoded):
-        for candidate in each[: search.refined]:
+        for candidate in _likely(each, search)[: search.refined]:
             groups.setdefault(candidate.structure, []).append((i, candidate))
     ranked: dict[int, list] = {}
     for structure, members in groups.items():
         rows = [i for i, _ in members]
         numbers = np.stack([candidate.numbers for _, candidate in members]).reshape(len(members), -1)
-        fits = refine_field(structure, given, frames[rows], numbers, asked, length, prior=search.prior)
+        fits = refine_field(
+            structure, given, frames[rows], numbers, asked, line, prior=search.prior, sigma=search.sigma
+        )  # fmt: skip
         for row, (i, candidate) in enumerate(members):
             misfit, count = float(fits.misfit[row]), frames[i].size
             score = misfit * count / 2 + numbers.shape[1] / 2 * np.log(count) - search.weight * candidate.log_probability
@@ -185,7 +205,7 @@ def settled_fields(
     for i, forecast in enumerate(head):
         each = sorted(ranked.get(i, []), key=lambda entry: entry[:2])
         if not each:
-            found.append(Answer(asked, forecast, "decoder"))
+            found.append(Answer(asked, forecast, "decoder", of_field=True))
             continue
         _, _, fits, row, candidate = each[0]
         scores = np.array([entry[0] for entry in each])
@@ -197,6 +217,7 @@ def settled_fields(
                 asked, fits.fields[row, len(given) :] if believed else forecast, "refined" if believed else "decoder",
                 system=system_of(words), decoded=system_of(candidate.words), misfit=float(fits.misfit[row]),
                 errors=fits.errors[row], initial=fits.fields[row, 0], words=words, probabilities=chances / chances.sum(),
+                of_field=True,
             )
         )  # fmt: skip
     return found

@@ -10,7 +10,7 @@ away, is left as it was.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +21,7 @@ from pdes.canonical import system_of
 from pdes.field_words import field_equation
 from pdes.vocabulary import HOLE, Words
 from solvers.errors import DataError, UserError
+from solvers.grid import Axis, Grid
 
 SUBSTEPS = 16  # of the time between frames
 _CHUNK = 16  # windows that are solved together; one shape is compiled for each structure
@@ -63,14 +64,13 @@ class FieldModel:
             initial=dict.fromkeys(equation.unknowns, pdes.constant(0)), check={},
         )  # fmt: skip
 
-    def solve(self, start: np.ndarray, rate: np.ndarray, numbers: np.ndarray, times: np.ndarray, length: float) -> np.ndarray:
-        """(item, time, point) from start and rate (item, point) at times[0]; NaN where it runs away."""
-        from pdes import Periodic
+    def solve(self, start: np.ndarray, rate: np.ndarray, numbers: np.ndarray, times: np.ndarray, line: Axis) -> np.ndarray:
+        """(item, time, point) from start and rate (item, point) at times[0] on a periodic axis; NaN where it runs away."""
         from pdes.semilinear import Semilinear
 
         times = np.asarray(times, float) - times[0]
         solver = Semilinear(dt=float(np.diff(times).min()) / SUBSTEPS)
-        grid = Periodic(x=(0.0, length), cells=self.flux is not None).grid((start.shape[1],))
+        grid = Grid((replace(line, cells=line.cells or self.flux is not None),))
         found = np.full((len(start), len(times), start.shape[1]), np.nan)
         for at in range(0, len(start), _CHUNK):
             rows = np.minimum(np.arange(at, at + _CHUNK), len(start) - 1)  # the last chunk is filled up
@@ -147,25 +147,26 @@ def refine_field(
     frames: np.ndarray,
     numbers: np.ndarray,
     ahead: np.ndarray,
-    length: float | None,
+    line: Axis | None,
     *,
     prior: float | None = 0.06,
+    sigma: float | None = None,
     iterations: int = 6,
 ) -> FieldFits:
     """Fit the numbers of a structure to frames of many windows.
 
     times, frames : given, (time,) and (item, time, point).   numbers : starting values, (item, number).
-    ahead : times asked for after those given.   length : of the line; None where it is not periodic, and nothing is solved.
-    prior : relative standard deviation of the numbers.
+    ahead : times asked for after those given.   line : the axis; one that is not periodic, or None: nothing is solved.
+    prior : relative standard deviation of the numbers.   sigma : noise, if it is known.
     """
     frames, items, shape = np.asarray(frames, float), len(frames), field_model(structure)
     both = np.concatenate([times, ahead])
     nothing = np.full((items, len(both), frames.shape[2]), np.nan)
-    if shape is None or length is None:
+    if shape is None or line is None or line.kind != "periodic":
         return FieldFits(numbers, np.full(items, np.inf), np.full(items, np.inf), nothing, np.full(numbers.shape, np.inf))
-    raw = noise_of(frames)
+    raw = noise_of(frames) if sigma is None else np.full(items, float(sigma))
     size = np.sqrt((frames**2).mean((1, 2)))
-    sigma = np.maximum(raw, _LEAST * size)
+    level = np.maximum(raw, _LEAST * size)
     start, rate = beginning(times, frames, raw)
     basis = _waves(frames.shape[2])[: _MODES if shape.order == 2 else 0]
     k, count = shape.count, shape.count + len(basis)
@@ -175,15 +176,15 @@ def refine_field(
         weight[:, :k] = 1 / (prior * np.maximum(np.abs(numbers), 1e-6)) ** 2
     sizes = np.concatenate([np.maximum(np.abs(numbers), 1e-6), np.full((items, len(basis)), 1.0)], axis=1)
     sizes[:, k:] *= size[:, None]
-    data = frames.reshape(items, -1) / sigma[:, None]
+    data = frames.reshape(items, -1) / level[:, None]
 
     def solution(z: np.ndarray, at: np.ndarray) -> np.ndarray:
         """Fields of unknowns (many items, unknown), whose items repeat."""
         again = lambda x: np.tile(x, (len(z) // items, 1))  # noqa: E731
-        return shape.solve(again(start), again(rate) + z[:, k:] @ basis, z[:, :k], at, length)
+        return shape.solve(again(start), again(rate) + z[:, k:] @ basis, z[:, :k], at, line)
 
     def residuals(z: np.ndarray) -> np.ndarray:
-        return solution(z, times).reshape(-1, items, data.shape[1]) / sigma[:, None] - data
+        return solution(z, times).reshape(-1, items, data.shape[1]) / level[:, None] - data
 
     z, damping = centre.copy(), np.full(items, _DAMPING)
     best = _cost(residuals(z)[0], z - centre, weight)
@@ -208,7 +209,7 @@ def refine_field(
     wrong = np.nan_to_num(((fields[:, : len(times)] - frames) ** 2).mean((1, 2)), nan=np.inf)
     variance = np.array([np.diag(np.linalg.pinv(each)) for each in normal]).reshape(items, count)[:, :k]
     errors = np.sqrt(np.maximum(variance, 0))
-    return FieldFits(z[:, :k], wrong / sigma**2, np.sqrt(wrong) / np.maximum(size, 1e-300), fields, errors)
+    return FieldFits(z[:, :k], wrong / level**2, np.sqrt(wrong) / np.maximum(size, 1e-300), fields, errors)
 
 
 def _cost(r: np.ndarray, away: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-import sympy
 
-from pdes.canonical import STATES, system_of
-from pdes.field_words import FIELD
-from pdes.vocabulary import HOLE, Words
+from pdes.field_words import FIELD, evaluated
+from pdes.vocabulary import Words
 from solvers.errors import DataError
 
 FIELDS, PLACES = 32, (16, 33)
@@ -49,19 +47,3 @@ def field_error(found: Sequence[Words] | None, truth: Sequence[Words]) -> float:
         errors = np.sqrt(((one - other) ** 2).sum((1, 2))) / size
     mean = float(errors.mean())
     return mean if np.isfinite(mean) else 1.0
-
-
-def evaluated(words: Sequence[Words], values: np.ndarray) -> np.ndarray:
-    """F at values of u_0 ... u_6, (variable, *shape) -> (*shape); a DataError where it is nowhere finite."""
-    numbers = [w for each in words for w in each if not isinstance(w, str)]
-    bare = tuple(tuple(w if isinstance(w, str) else HOLE for w in each) for each in words)
-    return np.broadcast_to(_compiled(bare)(*values, *numbers), values.shape[1:])
-
-
-@lru_cache(maxsize=512)
-def _compiled(bare: tuple[Words, ...]):
-    count = sum(w == HOLE for each in bare for w in each)
-    system = system_of(bare)
-    if system[-1].has(sympy.zoo, sympy.nan, sympy.oo, sympy.I):
-        raise DataError(given=f"the right-hand side {system[-1]}", needed="a real, finite one", remedy="Drop it.")
-    return sympy.lambdify([*STATES[: len(FIELD)], *sympy.symbols(f"c_:{count}")], system[-1], "numpy", cse=True)
