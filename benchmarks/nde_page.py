@@ -63,15 +63,15 @@ STUDIES = {
 }
 ACCOUNTS = {
     "digits": """No penalty can beat the cheap ways where only the class counts: a single step through the unpenalised equation
-finds the same classes, however wrong (see its relative error). What a penalty buys is an answer that is right: the learned equation
-becomes so straight that the same step is exact to many digits. Ask for the solution, and the penalty wins.""",
+finds the same classes, however wrong (see its relative error). What a penalty buys is an answer that is right: the learned
+equation becomes so straight that the same step is exact to many digits. Ask for the solution, and the penalty wins.""",
     "spiral": """No penalty helps here: the trajectory itself is the target, its bends set the steps, and a price that shortens
 them bends it away from the data. A coarser grid through the unpenalised weights keeps the loss.""",
     "noisy": """No penalty helps here either: the noise, which is learned as well, sets the steps, and whatever price keeps the
 loss keeps the steps. What saves evaluations is equal steps, two between stored times.""",
     "vowels": """As for digits: the decoder forgives a latent path that is a little wrong, and cheap ways do; to be right, it
-has to be penalised. Interpolation in time is far better than any of them: frames that lie between two that were read are no test of
-a latent model's worth.""",
+has to be penalised. Interpolation in time is far better than any of them: frames that lie between two that were read are no
+test of a latent model's worth.""",
 }
 """Why the second table comes out as it does."""
 

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+import pdes
 import sciml
 from pdes.canonical import system_of
 from pdes.corruptions import ids
 from pdes.field_windows import field_windows
 from pdes.field_words import field_words_of
-from pdes.vocabulary import BOS, ID
+from pdes.vocabulary import BOS, ID, WORDS
 from sciml.operators.prose import PROSE, Search
 from sciml.operators.prose.automaton import FieldAutomaton
 from sciml.operators.prose.decoding import beams, greedy
@@ -143,4 +144,7 @@ def test_guesses_are_read_from_sympy(data, overfitted):
     row = [int(i) for i in data.equations[1] if i not in (ID["<PAD>"], ID[BOS], ID["<EOS>"])]
     same = overfitted._symbols([system_of(field_words_of([*row, ID["<EOS>"]])), row], 2)
     np.testing.assert_array_equal(same[0], same[1])
+    text = overfitted._symbols(["u_t = v; v_t = c*u_xx", pdes.Equation("u_t = a*u_xx", dimension=1)], 2)
+    assert [WORDS[i] for i in text[0] if i][1:] == ["u_5", "|", "mul", "<PLACEHOLDER>", "u_2"]
+    assert [WORDS[i] for i in text[1] if i][1:] == ["mul", "<PLACEHOLDER>", "u_2"]
     assert ids(known(data.equations[1].astype(np.int64).tobytes(), 1, Field())) == row

@@ -25,6 +25,8 @@ from torch import nn
 
 from pdes.canonical import canonical, system_of
 from pdes.corruptions import MODES, ids
+from pdes.equation import Equation
+from pdes.field_words import field_sides
 from pdes.vocabulary import BOS, EOS, HOLE, ID, PAD, padded
 from sciml.learners.backprop import TorchOperator
 from sciml.normalize import Normaliser
@@ -190,7 +192,7 @@ class PROSE(TorchOperator):
 
         inputs, times : as for `predict`.
         guesses : None for nothing; or one per item: None, right-hand sides in u_0, u_1, ... (sympy; other symbols stand for
-            unknown numbers), or a row of ids.
+            unknown numbers), or a row of ids. Of a field also an equation, or its text, in the unit of time of training.
         search : options.
 
         Returns
@@ -307,6 +309,8 @@ class PROSE(TorchOperator):
     def _row(self, guess: Any) -> list[int]:
         if guess is None:
             return []
+        if self.module.points and isinstance(guess, str | Equation):
+            guess = field_sides(Equation(guess, dimension=1))
         if isinstance(guess, str):
             raise DataError(
                 given=f"the guess {guess!r}",
