@@ -15,7 +15,7 @@ import numpy as np
 from sciml.operator import Arrays, Learner, Operator, Training
 from sciml.physical.layer import PhysicalLayer
 from sciml.physical.learner import GreedyLearner
-from sciml.physical.network import PhysicalNetwork
+from sciml.physical.network import SCALINGS, PhysicalNetwork, scales
 from sciml.physical.rules import Rule
 from sciml.tasks import Signature, Task
 from solvers.errors import DataError, GridError, SettingError, unknown_name
@@ -37,6 +37,8 @@ class Config:
     rule, theta, tau, function, penalty : see `sciml.physical.rules.Rule`.
     skip : readings together with the drive that made them (the published digital bypass).   inject : data drive every layer.
     jitter : standard deviation of noise added to standardised readings while training (no passes are spent on it).
+    scaling : of the data, to drives: each "feature" to spread one, or all by one number ("whole"), which keeps what features of
+        one unit, as pixels, say by their spread.
     """
 
     physics: str = "pulse"
@@ -51,11 +53,14 @@ class Config:
     skip: bool = False
     inject: bool = True
     jitter: float = 0.0
+    scaling: str = "feature"
 
     def __post_init__(self):
         object.__setattr__(self, "options", tuple((str(name), value) for name, value in self.options))
         if self.physics not in PHYSICS:
             raise unknown_name("physics", self.physics, PHYSICS)
+        if self.scaling not in SCALINGS:
+            raise unknown_name("scaling", self.scaling, SCALINGS)
         if self.depth < 1 or self.width < 2 or self.jitter < 0:
             raise SettingError(
                 given=f"depth={self.depth}, width={self.width}, jitter={self.jitter}",
@@ -119,11 +124,9 @@ class ForwardForward(Operator):
             squares = squares + rows.var(0) * len(rows) + delta**2 * count * len(rows) / total
             mean, count = mean + delta * len(rows) / total, total
         spread = np.sqrt(np.asarray(squares) / count)
-        # Features that hardly vary (a pixel at the border) are not blown up to those that do.
-        floor = 0.5 * float(np.sqrt(np.mean(spread**2)))
         self._seed = seed
         self.rebuild(task.signature)
-        self.mean, self.scale = np.asarray(mean), np.maximum(spread, floor if floor > 0 else 1.0)
+        self.mean, self.scale = np.asarray(mean), scales(spread, self.config.scaling)
 
     def rebuild(self, signature: Signature) -> None:
         features = len(signature.inputs) * int(np.prod(signature.grid.shape))

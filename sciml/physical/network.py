@@ -22,6 +22,7 @@ from solvers.errors import DataError
 
 CLIP = 5.0  # of standardised readings
 AMPLITUDE = 3.0  # of an embedded label, in standard deviations of the data
+SCALINGS = ("feature", "whole")
 
 
 @dataclass
@@ -275,6 +276,15 @@ def _epoch(greedy: Greedy, epoch: int, epochs: int, batch: int, rate: float, see
         rng = generator(seed, Purpose.STEP, greedy.layer, epoch, i)
         total += greedy.step(order[i : i + batch], rate * cooled(share), rng)
     return total / len(parts)
+
+
+def scales(spread: np.ndarray, scaling: str) -> np.ndarray:
+    """What features of these standard deviations are divided by: each by its own ("feature"), or all by their root mean square.
+
+    Features that hardly vary (a pixel at the border) are not blown up to those that do.
+    """
+    typical = float(np.sqrt(np.mean(spread**2))) or 1.0
+    return np.full_like(spread, typical) if scaling == "whole" else np.maximum(spread, 0.5 * typical)
 
 
 def cooled(share: float) -> float:

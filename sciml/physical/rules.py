@@ -14,6 +14,7 @@ A rule sees readings u (sample, label, q), one label only if it does not embed a
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import solve
 
 from sciml.physical import goodness
 from solvers.errors import SettingError, unknown_name
@@ -103,34 +104,59 @@ class Rule:
     def solve(self, u: np.ndarray, labels: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """W (width, q) and b (width,) by ridge regression of the classes' directions on readings (sample, q)."""
         targets = directions[labels]
-        penalty = self.penalty or _best_penalty(u, targets, labels, directions)
-        w, b = ridge(u, targets, penalty)
-        return w, b
-
-
-def ridge(u: np.ndarray, targets: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
-    """W, b that minimise |W u + b - t|^2 + penalty mean(|u|^2) n |W|^2 / q."""
-    mean, middle = u.mean(0, dtype=np.float64), targets.mean(0)
-    gram = (u.T @ u).astype(np.float64) - len(u) * np.outer(mean, mean)
-    cross = (u.T @ targets.astype(u.dtype)).astype(np.float64) - len(u) * np.outer(mean, middle)
-    gram[np.diag_indices(len(gram))] += penalty * max(np.trace(gram) / len(gram), 1e-12)
-    w = np.linalg.solve(gram, cross).T
-    return w, middle - w @ mean
+        return ridge(u, targets, self.penalty) if self.penalty else ridge_by_fifths(u, targets)
 
 
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
-def _best_penalty(u: np.ndarray, targets: np.ndarray, labels: np.ndarray, directions: np.ndarray) -> float:
-    """By the squared error on each fifth sample."""
+@dataclass(frozen=True)
+class Sums:
+    """What ridge regression of targets t on readings u needs: number of samples, and sums of u, t, u u^T, u t^T."""
+
+    count: int
+    u: np.ndarray
+    t: np.ndarray
+    uu: np.ndarray
+    ut: np.ndarray
+
+    @classmethod
+    def of(cls, u: np.ndarray, targets: np.ndarray) -> "Sums":
+        """u (sample, q), targets (sample, width)."""
+        t = targets.astype(u.dtype)
+        gram, cross = (u.T @ u).astype(np.float64), (u.T @ t).astype(np.float64)
+        return cls(len(u), u.sum(0, dtype=np.float64), targets.sum(0, dtype=np.float64), gram, cross)
+
+    def __add__(self, other: "Sums") -> "Sums":
+        return Sums(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+    def solve(self, penalty: float) -> tuple[np.ndarray, np.ndarray]:
+        """W (width, q), b (width,)."""
+        mean, middle = self.u / self.count, self.t / self.count
+        gram, cross = self.uu - np.outer(mean, self.u), self.ut - np.outer(mean, self.t)
+        gram[np.diag_indices(len(gram))] += penalty * max(np.trace(gram) / len(gram), 1e-12)
+        # A detector without a signal, or more detectors than samples, can leave rounding errors below zero.
+        w = solve(gram, cross, assume_a="sym", overwrite_a=True, overwrite_b=True, check_finite=False).T
+        return w, middle - w @ mean
+
+
+def ridge(u: np.ndarray, targets: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
+    """W, b that minimise |W u + b - t|^2 + penalty mean(|u|^2) n |W|^2 / q."""
+    return Sums.of(u, targets).solve(penalty)
+
+
+def ridge_by_fifths(u: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same with the one of `PENALTIES` that has the smallest squared error on each fifth sample."""
     held = np.arange(len(u)) % 5 == 0
-    if held.all() or (~held).sum() < 2:
-        return 1e-2
-    errors = []
-    for penalty in PENALTIES:
-        w, b = ridge(u[~held], targets[~held], penalty)
-        errors.append(np.mean((u[held] @ w.T + b - targets[held]) ** 2))
-    return PENALTIES[int(np.argmin(errors))]
+    if (~held).sum() < 2:
+        return ridge(u, targets, 1e-2)
+    apart, kept = u[held], Sums.of(u[~held], targets[~held])
+
+    def error(penalty: float) -> float:
+        w, b = kept.solve(penalty)
+        return float(np.mean((apart @ w.T.astype(u.dtype) + b - targets[held]) ** 2))
+
+    return (kept + Sums.of(apart, targets[held])).solve(min(PENALTIES, key=error))
 
 
 class Adam:

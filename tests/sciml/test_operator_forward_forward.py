@@ -34,6 +34,11 @@ def test_scales_are_those_of_the_training_rows():
     np.testing.assert_allclose(operator.mean, x.mean(0), atol=1e-6)
     assert np.all(operator.scale >= x.std(0) - 1e-6)
     np.testing.assert_allclose(operator.scale, np.maximum(x.std(0), 0.5 * np.sqrt(np.mean(x.var(0)))), rtol=1e-5)
+    whole = ForwardForward(scaling="whole", **SMALL)
+    sciml.fit(whole, data[:30], epochs=1, validation=False, progress=False)
+    np.testing.assert_allclose(whole.scale, np.sqrt(np.mean(x.var(0))), rtol=1e-5)
+    with pytest.raises(UnknownName, match="scaling"):
+        ForwardForward(scaling="pixel")
 
 
 def test_digits_are_learned():
