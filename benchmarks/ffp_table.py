@@ -7,10 +7,11 @@
 Every physical method has the same physics, two layers of a nonlinear pulse (`Pulse`; three for vowels) with as many detectors,
 and the same trained numbers, but for the read-outs of one layer (elm). Vowels have seven noisy copies of each training sample.
 Settings were chosen on splits of the training part, for vowels by speakers. Looked at before the last choice: tests of two
-earlier settings on vowels (45 and 50 %), and of three layers of half the points on Fashion-MNIST (87.2 %). fashion_10k is Fashion-MNIST's first 10,000 training images and all test images: rules that write
-labels into the data measure every image ten times, and keep it. fashion_mnist has layers of four times as many points, and all
-images. A row has the test accuracy, of each layer and summed, physical passes of training, passes and
-digital multiplications of one answer. Each set has a results file of its own, `ffp_table_<set>.json`.
+earlier settings on vowels (45 and 50 %), and of three layers of half the points on Fashion-MNIST (87.2 %). fashion_10k is
+Fashion-MNIST's first 10,000 training images and all test images: rules that write labels into the data measure every image ten
+times, and keep it. fashion_mnist has layers of four times as many points, and all images. A row has the test accuracy, of each
+layer and summed, physical passes of training, passes and digital multiplications of one answer. Each set has a results file of
+its own, `ffp_table_<set>.json`.
 
     pair ... elm           `sciml.physical.rules`
     ideal, pat, in-silico  back-propagation through p, through a model wrong by 10 %, and in that model alone; dfa: fixed
