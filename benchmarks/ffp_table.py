@@ -19,6 +19,7 @@ its own, `ffp_table_<set>.json`.
     linear                 heads on the best affine map of each layer (same detectors)
     absent                 heads on the drives themselves, repeated (no physics)
     random                 heads on digital random features, as many as detectors
+    ...-skip               with the drives of a layer beside its readings, as in the published code
     logistic, svm, mlp     scikit-learn on the same features; the network as large as the trained part of the physical one
 """
 
@@ -42,8 +43,9 @@ from solvers.errors import MissingPackage
 
 GLOBAL = ("ideal", "pat", "in-silico", "dfa")
 CONTROLS = ("linear", "absent", "random")
+SKIPPED = ("heads-skip", "linear-skip", "absent-skip")
 PLAIN = ("logistic", "svm", "mlp")
-METHODS = (*RULES, *GLOBAL, *CONTROLS, *PLAIN)
+METHODS = (*RULES, *GLOBAL, *CONTROLS, *SKIPPED, *PLAIN)
 MISMATCH = 0.1
 SETTINGS: dict[str, dict[str, Any]] = {
     "digits": {"pulse": {"order": 3.0, "length": 2.0}, "width": 48, "epochs": 60, "jitter": 0.5, "depth": 2},
@@ -117,7 +119,8 @@ def features(name: str, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
     return (parts[0] - mean) / scale, parts[1], (parts[2] - mean) / scale, parts[3]
 
 
-def network(name: str, rule: str, seed: int, inputs: int, classes: int, make: Callable | None = None) -> PhysicalNetwork:
+def network(name: str, rule: str, seed: int, inputs: int, classes: int, make: Callable | None = None,
+            skip: bool = False) -> PhysicalNetwork:  # fmt: skip
     """The network of a set, with another way to make its layers for the controls."""
     o = SETTINGS[name]
     learning = Rule(rule, tau=o.get("tau", 10.0), jitter=0.0 if rule in ("ridge", "elm") else o["jitter"])
@@ -127,7 +130,7 @@ def network(name: str, rule: str, seed: int, inputs: int, classes: int, make: Ca
         pulse = Pulse(n_in, seed=1000 * seed + k, spread=spread, **o["pulse"])
         return pulse if make is None else make(pulse, k)
 
-    return PhysicalNetwork(layer, inputs, classes, learning, depth=o["depth"], width=o["width"], seed=seed)
+    return PhysicalNetwork(layer, inputs, classes, learning, depth=o["depth"], width=o["width"], skip=skip, seed=seed)
 
 
 def scored(name: str, method: str, seed: int, x, y, x_test, y_test) -> dict[str, Any]:
@@ -141,8 +144,8 @@ def scored(name: str, method: str, seed: int, x, y, x_test, y_test) -> dict[str,
         "absent": lambda pulse, k: Absent(pulse.n_in, pulse.n_out),
         "random": lambda pulse, k: RandomFeatures(pulse.n_in, pulse.n_out, seed=1000 * seed + k),
     }
-    rule = method if method in RULES else "heads"
-    net = network(name, rule, seed, x.shape[1], classes, made.get(method))
+    rule, skip = method if method in RULES else "heads", method in SKIPPED
+    net = network(name, rule, seed, x.shape[1], classes, made.get(method.removesuffix("-skip")), skip)
     if method in GLOBAL:
         rng = np.random.default_rng(seed)
         wrong = 0.0 if method == "ideal" else MISMATCH
