@@ -55,7 +55,7 @@ Modes: *skeleton* (the right structure without numbers is given), *unknown* (in 
 FIELDS = """## Fields on a line
 
 `pdes.field_windows` and `sciml.fit("prose:small", data, task=Continuation(data, given=16))`: 16 frames of 128 points on
-[0, 1] of a clock to those on (1, 2] and to the equation, for ten or twenty families of PROSE-PDE. Errors are relative L2 against
+[0, 1] of a clock to those on (1, 2] and the equation, for ten or twenty families of PROSE-PDE. Errors are relative L2 against
 the clean second half. *Symbolic*: relative error of F at random polynomial fields, mean over all windows, 1 where there is no
 answer. *Solved*: from the last frame given, with our solvers. *Refined*, *re-ranked*: one beam or eight, numbers fitted to the
 frames given, solved from the first; the operator decoder's forecast where no equation explains them. Published for twenty
