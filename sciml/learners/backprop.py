@@ -51,7 +51,7 @@ class TorchOperator(Operator):
             task, input_shift=self.shifts[0], output_shift=self.shifts[1]
         )
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derived_seed(seed, Purpose.WEIGHTS))
+            seed_generators(derived_seed(seed, Purpose.WEIGHTS))
             self.module = self.build(task.signature)
         self.signature = task.signature
 
@@ -180,7 +180,7 @@ class Backprop(Learner):
             group["lr"] = group["share"] * learning_rate(self.training, at.total, self.total_steps)
         self.module.train()
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(derived_seed(self.training.seed, Purpose.STEP, at.total))  # dropout and its like
+            seed_generators(derived_seed(self.training.seed, Purpose.STEP, at.total), self.device)  # dropout and its like
             loss = self.objective(batch, at)
         self.optimizer.zero_grad(set_to_none=True)
         (loss * batch.weight).backward()
@@ -246,6 +246,16 @@ class Backprop(Learner):
 def adopt(thing: Any) -> Operator | None:
     """A torch module as an operator; None for anything else."""
     return ForeignModule(thing) if isinstance(thing, nn.Module) else None
+
+
+def seed_generators(seed: int, device: torch.device | None = None) -> None:
+    """`torch.manual_seed` for the CPU and one device.
+
+    Where there is no GPU, that function keeps a stack trace of every call, for the day when one appears: a millisecond each.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device is not None and device.type != "cpu":
+        getattr(torch, device.type).manual_seed(seed)
 
 
 def pick_device(name: str) -> torch.device:

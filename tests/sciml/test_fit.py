@@ -134,6 +134,15 @@ def test_seeds_reproduce_and_differ(make_tiny, data):
     assert same == [True, False]
 
 
+def test_steps_queue_nothing_for_a_gpu_that_is_not_there(make_tiny, data):
+    """`torch.manual_seed` keeps a stack trace of every call on machines without a GPU."""
+    import torch
+
+    before = len(torch.cuda._queued_calls)
+    sciml.fit(make_tiny(dropout=0.1), data, epochs=2, progress=False)
+    assert len(torch.cuda._queued_calls) == before
+
+
 def test_occupied_folder_is_not_overwritten(make_tiny, data, tmp_path):
     sciml.fit(make_tiny(), data, epochs=1, checkpoint=tmp_path, progress=False)
     with pytest.raises(CheckpointError, match=r"already holds a training.*resume=True"):
