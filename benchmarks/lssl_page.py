@@ -228,10 +228,14 @@ def speed() -> str:
     return section("Time and memory of one call, one thread", ("", "way", "length", "backward", "ms", "MiB"), body)
 
 
+def page() -> str:
+    """The page."""
+    return "\n".join([INTRODUCTION, asked(), memory(), *operators(), *panel(), speed()]).rstrip() + "\n"
+
+
 def main() -> None:
     """Write the page."""
-    text = "\n".join([INTRODUCTION, asked(), memory(), *operators(), *panel(), speed()])
-    write_bytes(DOCS, (text.rstrip() + "\n").encode())
+    write_bytes(DOCS, page().encode())
 
 
 if __name__ == "__main__":

@@ -157,8 +157,8 @@ def race(results: dict) -> str:
     return section("Libraries: one neural ODE, 128 items of 64 components, Dopri5 at 1e-6, one thread", head, body)
 
 
-def main() -> None:
-    """Write the page."""
+def page() -> str:
+    """The page."""
     parts = [INTRODUCTION]
     digits = stored("nde_digits")
     if digits:
@@ -180,7 +180,12 @@ def main() -> None:
     timed = stored("nde_race")
     if timed:
         parts.append(race(timed))
-    write_bytes(DOCS, "\n".join(parts).encode())
+    return "\n".join(parts)
+
+
+def main() -> None:
+    """Write the page."""
+    write_bytes(DOCS, page().encode())
 
 
 if __name__ == "__main__":

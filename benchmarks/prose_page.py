@@ -186,15 +186,20 @@ def speed() -> list[str]:
     ]
 
 
-def main() -> None:
-    """Write the page."""
+def page() -> str:
+    """The page."""
     parts = [
         INTRODUCTION,
         *(table for recipe in RECIPES for table in tables(recipe)),
         *(table for recipe in FILES for table in fields(recipe)),
         *speed(),
     ]
-    write_bytes(DOCS, "\n".join(parts).encode())
+    return "\n".join(parts)
+
+
+def main() -> None:
+    """Write the page."""
+    write_bytes(DOCS, page().encode())
 
 
 if __name__ == "__main__":

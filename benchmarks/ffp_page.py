@@ -1,6 +1,6 @@
 """Write docs/forward_forward.md from the results files of the forward-forward benchmarks.
 
-python -m benchmarks.ffp_report
+python -m benchmarks.ffp_page
 """
 
 import json
@@ -14,9 +14,10 @@ from benchmarks.ffp_drift import METHODS as DRIFTING
 from benchmarks.ffp_table import METHODS, SETTINGS, interval, stored
 from benchmarks.pages import table
 from benchmarks.record import RESULTS
+from solvers.files import write_bytes
 
 LABEL_FREE = ("heads", "boosted", "ridge")
-PAGE = Path(__file__).parents[1] / "docs" / "forward_forward.md"
+DOCS = Path(__file__).parents[1] / "docs" / "forward_forward.md"
 OPENING = """# Forward-forward physical networks, measured
 
     operator = sciml.fit("forward_forward", train).operator      # train, test = pdes.vectors.load("digits")
@@ -27,7 +28,7 @@ of its own, in closed-form gradients; no gradient crosses the physics, and no mo
 every layer is measured once for each sample, before the next one is looked at, whatever the number of epochs; when a layer
 drifts, measurements are made anew.
 
-This page is written by `python -m benchmarks.ffp_report` from `benchmarks/results/ffp_*.json`. Everything is simulated:
+This page is written by `python -m benchmarks.ffp_page` from `benchmarks/results/ffp_*.json`. Everything is simulated:
 passes and multiplications are counted, no energies are claimed.
 """
 
@@ -57,11 +58,15 @@ stays above 95 % of that before (mean over seeds that get there). Methods with a
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> Path:
-    """Write the page; returns its path."""
+def page() -> str:
+    """The page."""
     parts = [OPENING, asked(), accuracies(), matters(), drifts(), mismatches(), throughput()]
-    PAGE.write_text("\n".join(part for part in parts if part))
-    return PAGE
+    return "\n".join(part for part in parts if part)
+
+
+def main() -> None:
+    """Write the page."""
+    write_bytes(DOCS, page().encode())
 
 
 def read(name: str) -> dict | None:
@@ -226,4 +231,4 @@ def throughput() -> str:
 
 
 if __name__ == "__main__":
-    print(main())
+    main()

@@ -1,0 +1,21 @@
+"""Pages of measurements say what the stored results say: nobody writes a number by hand, and none is forgotten."""
+
+import importlib
+
+import pytest
+
+from benchmarks.ffp_page import recovered
+
+PAGES = ("ffp_page", "lssl_page", "mgno_page", "nde_page", "prose_page")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_pages_are_those_of_the_stored_results(name):
+    module = importlib.import_module(f"benchmarks.{name}")
+    assert module.DOCS.read_text() == module.page(), f"python -m benchmarks.{name} writes another page: run it."
+
+
+def test_passes_to_recover():
+    assert recovered([100, 300]) == "200"
+    assert recovered([100, None]) == "100 (1 of 2)"
+    assert recovered([None]) == "not reached (1)"
