@@ -203,6 +203,20 @@ def test_recomputing_gives_the_same_gradient():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("kind", "boundary"),
+    [("periodic", "periodic"), ("cell", "free"), ("node", "dirichlet"), ("node", "neumann"), ("interior", "dirichlet")],
+)
+def test_a_compiler_sees_one_graph(kind, boundary):
+    grid = Grid.box(kind, 17 if kind == "node" else 16, dimension=2, boundary=boundary)
+    net = MgNetwork(1, 1, grid, {"levels": 2}, width=4, depth=1)
+    torch._dynamo.reset()
+    found = torch._dynamo.explain(net)(torch.randn(2, 1, *grid.shape))
+    assert (found.graph_count, found.graph_break_count) == (1, 0), found.break_reasons
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler uses what torch deprecates
 def test_compiled_equals_eager():
     square = Grid.box("cell", 16, dimension=2, boundary="neumann")
     torch.manual_seed(7)

@@ -7,11 +7,14 @@ a Dirichlet wall, constant otherwise, periodic around. The transpose is that of 
 Dirichlet's kind stands for half a cell.
 """
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
+import torch
 
 from solvers.errors import GridError
 from solvers.grid import Axis, Grid
@@ -19,12 +22,26 @@ from solvers.grid import Axis, Grid
 COARSEST = {"interior": 3, "node": 4, "cell": 4, "periodic": 4}  # points per side at which "auto" stops coarsening
 SMALLEST = {"interior": 1, "node": 3, "cell": 1, "periodic": 2}  # points per side that a coarse grid has at least
 
+Function = TypeVar("Function", bound=Callable)
+
+
+def kept(function: Function) -> Function:
+    """With a memory of the last results, around which a compiler of torch goes (it would warn of `lru_cache`)."""
+    remembered = functools.lru_cache(maxsize=512)(function)
+
+    @functools.wraps(function)
+    def call(*arguments):
+        return function(*arguments) if torch.compiler.is_compiling() else remembered(*arguments)
+
+    return call  # pyright: ignore[reportReturnType]
+
 
 def coarse_size(axis: Axis) -> int:
     """Points of the next coarser grid: floor(n / 2) of interior grids, ceil(n / 2) of the others."""
     return axis.size // 2 if axis.kind == "interior" else -(-axis.size // 2)
 
 
+@kept
 def coarser(axis: Axis) -> Axis:
     """The same axis on the next coarser grid."""
     return replace(axis, size=coarse_size(axis))
@@ -37,9 +54,15 @@ def at_level(axis: Axis, level: int) -> Axis:
     return axis
 
 
+@kept
+def resized(axes: tuple[Axis, ...], space: tuple[int, ...]) -> tuple[Axis, ...]:
+    """The same axes with other numbers of points."""
+    return tuple(replace(axis, size=int(n)) for axis, n in zip(axes, space, strict=True))
+
+
 def spacing_ratio(axes: Sequence[Axis], others: Sequence[Axis]) -> float:
     """Geometric mean over the axes of the ratio of spacings."""
-    return math.prod(a.spacing / b.spacing for a, b in zip(axes, others, strict=True)) ** (1 / len(axes))
+    return math.prod([a.spacing / b.spacing for a, b in zip(axes, others, strict=True)]) ** (1 / len(axes))
 
 
 def chain(axis: Axis) -> list[int]:

@@ -158,15 +158,25 @@ def padded(x: torch.Tensor, rules: Sequence[tuple], edge: torch.Tensor | None = 
             elif rule == LEARNED:
                 assert edge is not None
                 near, far = edge[count].to(y.dtype)
-                torch.addcmul(first * near, second, far, out=ghost)
+                ghost.copy_(torch.addcmul(first * near, second, far))
                 count += 1
             elif rule[1] == 0.0:
-                torch.mul(first, rule[0], out=ghost)
+                _put(ghost, first, rule[0])
             else:
-                torch.mul(second, rule[1], out=ghost)
+                _put(ghost, second, rule[1])
                 if rule[0]:
                     ghost.add_(first, alpha=rule[0])
     return y
+
+
+def _put(ghost: torch.Tensor, values: torch.Tensor, factor: float) -> None:
+    """ghost = factor values; without out=, at which a compiler stops."""
+    if not factor:
+        ghost.zero_()
+        return
+    ghost.copy_(values)
+    if factor != 1:
+        ghost.mul_(factor)
 
 
 def folded(g: torch.Tensor, rules: Sequence[tuple], learned: "tuple[torch.Tensor, ...] | None" = None) -> torch.Tensor:
@@ -229,7 +239,11 @@ def zero_walls(x: torch.Tensor, axes: Sequence[Axis]) -> torch.Tensor:
         for side in (0, 1)
         if axis.kind == "node" and axis.boundary[side] == "dirichlet"
     )
-    return ZeroWalls.apply(x, sides) if sides else x
+    if not sides:
+        return x
+    if torch.compiler.is_compiling():  # it does not take functions that work in place, and saves the copy by itself
+        return _zeroed(x.clone(), sides)
+    return ZeroWalls.apply(x, sides)
 
 
 class ZeroWalls(torch.autograd.Function):

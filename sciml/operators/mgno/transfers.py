@@ -4,7 +4,6 @@ On a CPU both are torch's interpolation and its transpose (what torch calls the 
 with matrices; a GPU takes the matrices, which give the same sums at every run.
 """
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from sciml.operators.mgno.grids import coarse_size, coarser, prolongation, restriction, spacing_ratio
+from sciml.operators.mgno.grids import coarse_size, coarser, kept, prolongation, resized, restriction, spacing_ratio
 from solvers.grid import Axis
 
 Shape = tuple[int, ...]
@@ -42,8 +41,7 @@ def summed(x: torch.Tensor, axes: Sequence[Axis]) -> torch.Tensor:
 
 def restriction_factor(x: torch.Tensor, axes: Sequence[Axis]) -> float:
     """Product over the axes of h / h_coarse."""
-    fine = _on(axes, x.shape[1:-1])
-    return spacing_ratio(fine, tuple(map(coarser, fine))) ** len(fine)
+    return _factor(_on(axes, x.shape[1:-1]))
 
 
 def _by_interpolation(x: torch.Tensor) -> bool:
@@ -51,8 +49,13 @@ def _by_interpolation(x: torch.Tensor) -> bool:
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
+@kept
+def _factor(fine: tuple[Axis, ...]) -> float:
+    return spacing_ratio(fine, [coarser(axis) for axis in fine]) ** len(fine)
+
+
 def _on(axes: Sequence[Axis], space: Sequence[int]) -> tuple[Axis, ...]:
-    return tuple(replace(axis, size=int(n)) for axis, n in zip(axes, space, strict=True))
+    return resized(tuple(axes), tuple(space))
 
 
 class LinearMap(torch.autograd.Function):
@@ -69,7 +72,7 @@ class LinearMap(torch.autograd.Function):
         return LinearMap.apply(gradient, back, there), None, None
 
 
-@functools.lru_cache(maxsize=512)
+@kept
 def _transfer(fine: tuple[Axis, ...], interpolated: bool, weighted: bool) -> tuple[Callable, Callable]:
     """P and its transpose (weighted by volumes for R), by torch's interpolation or by matrices (reproducible on a GPU)."""
     if interpolated and not any(axis.cells and axis.size % 2 for axis in fine):
@@ -105,7 +108,7 @@ class _Matrices:
         return x.reshape(items, *space, channels)
 
 
-@functools.lru_cache(maxsize=512)
+@kept
 @torch.compiler.assume_constant_result  # a compiler does not look inside
 def _tables(fine: tuple[tuple, ...], weighted: bool, transposed: bool, dtype: torch.dtype, device: torch.device) -> list:
     """The matrix of each axis: P, or with weights R^T without its factor."""
