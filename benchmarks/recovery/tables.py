@@ -16,7 +16,7 @@ from benchmarks.recovery.flows import NOISE
 from benchmarks.recovery.odebench import CONDITIONS, ILL_POSED, POLYNOMIAL, THRESHOLD
 from solvers.files import write_bytes
 
-PAGE = Path(__file__).parents[2] / "docs" / "recovery.md"
+DOCS = Path(__file__).parents[2] / "docs" / "recovery.md"
 TARGETS = {(0.0, 0.0): (0.97, 0.78), (0.05, 0.0): (0.90, 0.60), (0.05, 0.5): (0.85, 0.52)}
 NAMES = {"recovery": "sciml.recover", "pysindy": "PySINDy, defaults", "pysindy_tuned": "PySINDy, tuned"}
 INTRODUCTION = """# Equations from data
@@ -269,4 +269,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    write_bytes(PAGE, page().encode())
+    write_bytes(DOCS, page().encode())

@@ -15,7 +15,7 @@ import numpy as np
 from sciml.operator import Arrays, Learner, Operator, Training
 from sciml.physical.layer import PhysicalLayer
 from sciml.physical.learner import GreedyLearner
-from sciml.physical.network import SCALINGS, PhysicalNetwork, scales
+from sciml.physical.network import PhysicalNetwork, scales
 from sciml.physical.rules import Rule
 from sciml.tasks import Signature, Task
 from solvers.errors import DataError, GridError, SettingError, unknown_name
@@ -59,14 +59,13 @@ class Config:
         object.__setattr__(self, "options", tuple((str(name), value) for name, value in self.options))
         if self.physics not in PHYSICS:
             raise unknown_name("physics", self.physics, PHYSICS)
-        if self.scaling not in SCALINGS:
-            raise unknown_name("scaling", self.scaling, SCALINGS)
         if self.depth < 1 or self.width < 2 or self.jitter < 0:
             raise SettingError(
                 given=f"depth={self.depth}, width={self.width}, jitter={self.jitter}",
                 needed="depth >= 1, width >= 2, jitter >= 0",
                 remedy="Change them.",
             )  # fmt: skip
+        scales(np.ones(1), self.scaling)
         self.learning  # noqa: B018 - checks the rest
 
     @property

@@ -18,7 +18,7 @@ import numpy as np
 from sciml.physical.layer import PhysicalLayer
 from sciml.physical.rules import Adam, Rule
 from sciml.randomness import Purpose, generator
-from solvers.errors import DataError
+from solvers.errors import DataError, unknown_name
 
 CLIP = 5.0  # of standardised readings
 AMPLITUDE = 3.0  # of an embedded label, in standard deviations of the data
@@ -281,10 +281,16 @@ def _epoch(greedy: Greedy, epoch: int, epochs: int, batch: int, rate: float, see
 def scales(spread: np.ndarray, scaling: str) -> np.ndarray:
     """What features of these standard deviations are divided by: each by its own ("feature"), or all by their root mean square.
 
-    Features that hardly vary (a pixel at the border) are not blown up to those that do.
+    Features that hardly vary (a pixel at the border) are not blown up to those that do; data that do not vary are left alone.
+
+    Raises
+    ------
+    UnknownName : a scaling that is not one of `SCALINGS`.
     """
-    typical = float(np.sqrt(np.mean(spread**2))) or 1.0
-    return np.full_like(spread, typical) if scaling == "whole" else np.maximum(spread, 0.5 * typical)
+    if scaling not in SCALINGS:
+        raise unknown_name("scaling", scaling, SCALINGS)
+    typical = float(np.sqrt(np.mean(spread**2)))
+    return np.full_like(spread, typical or 1.0) if scaling == "whole" else np.maximum(spread, 0.5 * typical or 1.0)
 
 
 def cooled(share: float) -> float:

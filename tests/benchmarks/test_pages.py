@@ -1,18 +1,27 @@
 """Pages of measurements say what the stored results say: nobody writes a number by hand, and none is forgotten."""
 
 import importlib
+from pathlib import Path
 
 import pytest
 
+from benchmarks import mgno_page
 from benchmarks.ffp_page import recovered
 
-PAGES = ("ffp_page", "lssl_page", "mgno_page", "nde_page", "prose_page")
+PAGES = ("ffp_page", "lssl_page", "mgno_page", "nde_page", "prose_page", "recovery.tables")
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_pages_are_those_of_the_stored_results(name):
     module = importlib.import_module(f"benchmarks.{name}")
     assert module.DOCS.read_text() == module.page(), f"python -m benchmarks.{name} writes another page: run it."
+
+
+def test_the_readme_has_the_stored_table():
+    table = mgno_page.readme(mgno_page.stored("mgno_accuracy"))
+    assert table in (Path(__file__).parents[2] / "README.md").read_text(), (
+        "python -m benchmarks.mgno_page writes another table."
+    )
 
 
 def test_passes_to_recover():

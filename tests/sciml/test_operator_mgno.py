@@ -202,8 +202,7 @@ def test_recomputing_gives_the_same_gradient():
         torch.testing.assert_close(plain, again, rtol=1e-6, atol=0)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler uses what torch deprecates
 @pytest.mark.parametrize(
     ("kind", "boundary"),
     [("periodic", "periodic"), ("cell", "free"), ("node", "dirichlet"), ("node", "neumann"), ("interior", "dirichlet")],

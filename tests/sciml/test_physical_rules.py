@@ -7,7 +7,7 @@ from physical_box import Box, patterns
 
 from sciml.physical import goodness
 from sciml.physical.network import Greedy, PhysicalNetwork, accuracy, train
-from sciml.physical.rules import CLOSED, RULES, Recursive, Rule, ridge
+from sciml.physical.rules import CLOSED, PENALTIES, RULES, Recursive, Rule, ridge, ridge_by_fifths
 from solvers.errors import SettingError, UnknownName
 
 RNG = np.random.default_rng(29)
@@ -173,6 +173,30 @@ def test_ridge_against_least_squares():
     w, b = ridge(u, t, 1e-12)
     exact = np.linalg.lstsq(np.column_stack([u, np.ones(60)]), t, rcond=None)[0]
     np.testing.assert_allclose(np.column_stack([w, b]), exact.T, atol=1e-8)
+
+
+@pytest.mark.parametrize("noise", [0.03, 3.0])
+def test_the_penalty_is_the_best_one_for_each_fifth_sample(noise):
+    """Against rows of penalties below the centred readings, where sums of squares are never formed."""
+    u = RNG.standard_normal((70, 40))
+    t = u[:, :2] + noise * RNG.standard_normal((70, 2))
+    held = np.arange(70) % 5 == 0
+
+    def fitted(rows, penalty):
+        mean, middle = u[rows].mean(0), t[rows].mean(0)
+        centred = u[rows] - mean
+        below = np.sqrt(penalty * np.mean(np.sum(centred**2, axis=0))) * np.eye(40)
+        w = np.linalg.lstsq(np.concatenate([centred, below]), np.concatenate([t[rows] - middle, np.zeros((40, 2))]))[0].T
+        return w, middle - w @ mean
+
+    def error(penalty):
+        w, b = fitted(~held, penalty)
+        return np.mean((u[held] @ w.T + b - t[held]) ** 2)
+
+    best = min(PENALTIES, key=error)
+    assert (best == PENALTIES[-1]) == (noise > 1)
+    for found, exact in zip(ridge_by_fifths(u, t), fitted(np.full(70, True), best), strict=True):
+        np.testing.assert_allclose(found, exact, atol=1e-8)
 
 
 def test_bad_rules():
