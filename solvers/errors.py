@@ -5,6 +5,7 @@ Each class is also the built-in type that callers expect, so `except ValueError`
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class UserError(Exception):
@@ -60,13 +61,14 @@ class SolverError(UserError, ArithmeticError):
 LISTED = 80  # names that an error lists
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownName:
+def unknown_name(kind: str, name: Any, known: Iterable[str]) -> UnknownName:
     """Error for a misspelt `name` of some `kind` ("problem", "operator"), with near names; of very many only the nearest."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    text = str(name)  # whatever was given: None, a number
+    near = difflib.get_close_matches(text, known, n=3, cutoff=0.5)
     remedy = f"Did you mean {' or '.join(map(repr, near))}?" if near else "Check the spelling."
     needed = f"one of: {', '.join(known)}"
     if len(known) > LISTED:
-        nearest = difflib.get_close_matches(name, known, n=LISTED // 4, cutoff=0.0)
+        nearest = difflib.get_close_matches(text, known, n=LISTED // 4, cutoff=0.0)
         needed = f"one of {len(known)}, the nearest: {', '.join(nearest)}"
     return UnknownName(given=f"{kind} {name!r}", needed=needed, remedy=remedy)

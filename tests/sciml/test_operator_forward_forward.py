@@ -37,8 +37,9 @@ def test_scales_are_those_of_the_training_rows():
     whole = ForwardForward(scaling="whole", **SMALL)
     sciml.fit(whole, data[:30], epochs=1, validation=False, progress=False)
     np.testing.assert_allclose(whole.scale, np.sqrt(np.mean(x.var(0))), rtol=1e-5)
-    with pytest.raises(UnknownName, match="scaling"):
-        ForwardForward(scaling="pixel")
+    for wrong in ("pixel", None):
+        with pytest.raises(UnknownName, match=f"scaling {wrong!r}"):
+            ForwardForward(scaling=wrong)
 
 
 def test_digits_are_learned():
