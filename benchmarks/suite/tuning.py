@@ -1,8 +1,9 @@
 """The training of a suite's networks and peers, chosen for each by validation error, all from the same few settings.
 
 The suite's file says which (`[tuning]`): the tasks, and values of options of `sciml.fit`, of which every combination is tried
-once with the first seed. A network's score is the geometric mean of its best validation errors over those tasks that it takes;
-the best setting goes into `[training.<network>]` of the file, for all tasks. Test data are not looked at.
+once with the first seed. A network is judged on validation data by the measure that ranks the task (a roll-out by its errors
+over all steps: the error of one step does not tell which networks blow up); its score is the geometric mean over those tasks
+that it takes. The best setting goes into `[training.<network>]` of the file, for all tasks. Test data are not looked at.
 """
 
 import inspect
@@ -16,10 +17,13 @@ import numpy as np
 
 import sciml
 from benchmarks.rows import Rows
+from benchmarks.suite import scoring
 from benchmarks.suite.contestants import roster
 from benchmarks.suite.parallel import done
 from benchmarks.suite.row import FIRST_SEED, Job, trained
-from benchmarks.suite.tasks import Suite, load
+from benchmarks.suite.tasks import Suite, SuiteTask, load
+from pdes import Dataset
+from sciml.operator import Operator
 from solvers.errors import SettingError, UserError
 
 
@@ -79,15 +83,20 @@ def tried(trial: Trial) -> dict[str, Any]:
     data = task.data(Path(job.folder) / "data", there=True)
     row: dict[str, Any] = {"network": job.contestant.name, "task": job.task, "setting": setting}
     try:
-        _, training = trained(job, suite, task, data)
+        operator, training = trained(job, suite, task, data)
+        error = judged(operator, task, data["validation"])
     except UserError as error:
         return row | {"cannot": " ".join(str(error).split())[:200]}
     except Exception as error:  # a setting at which a network breaks is not chosen
         return row | {"failed": " ".join(str(error).split())[:200]}
-    best = training["validation"]
-    if best is None or not np.isfinite(best):
-        return row | {"failed": "no finite validation error"}
-    return row | {"validation": float(best), "seconds": round(training["seconds"], 1)}
+    return row | {"validation": error, "seconds": round(training["seconds"], 1)}
+
+
+def judged(operator: Operator, task: SuiteTask, data: Dataset) -> float:
+    """Mean of the task's ranking measure over a dataset."""
+    found = scoring.answer(operator, scoring.question(task, operator, data))
+    times = None if data.times is None else np.asarray(data.times)
+    return float(np.mean(scoring.scores(task, found, scoring.truth(task, data), data.grid, times)[scoring.PRIMARY[task.track]]))
 
 
 def tune(suite: Suite, source: str, folder: str | Path, workers: int, say: Callable[[str], Any] = print) -> Rows:

@@ -1,5 +1,7 @@
 """MgNO: its linear layer is one V-cycle, exactly linear, right at every boundary and size; refusals are clear."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,21 @@ import torch
 import sciml
 from benchmarks import mgno_literal as literal
 from sciml.checks import smooth_data
-from sciml.operators.mgno import PRESETS, MgLinear, MgNO, coarse_size, level_count, prolongation, restriction
+from sciml.operators.mgno import (
+    PRESETS,
+    MgLinear,
+    MgNO,
+    coarse_size,
+    level_count,
+    prolongation,
+    restriction,
+    stencils,
+    transfers,
+)
 from sciml.operators.mgno.grids import volumes
 from sciml.operators.mgno.growth import survivors
 from sciml.operators.mgno.network import MgNetwork
+from sciml.operators.mgno.stencils import Stencil
 from sciml.tasks import Signature, as_task
 from solvers.errors import GridError, SettingError
 from solvers.grid import Axis, Grid
@@ -78,6 +91,37 @@ def test_transfers_are_adjoint_and_interpolate_lines(kind, n):
         np.testing.assert_allclose(p.sum(1), 1.0, rtol=1e-14)
         if n % 2 == 0 or axis.kind == "node":
             np.testing.assert_allclose(r.sum(1)[[0, -1]], 1.0, rtol=0, atol=0.25)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(16,), (17,), (9, 12), (4, 6, 5)])
+def test_transfers_by_interpolation_and_by_matrices_are_the_same(kind, shape, monkeypatch):
+    axes = tuple(
+        replace(Grid.box(kind[0], n, dimension=1, boundary=kind[1]).axes[0], name=f"x{i}") for i, n in enumerate(shape)
+    )
+    rng = torch.Generator().manual_seed(2)
+    x = torch.randn(2, *shape, 3, dtype=torch.float64, generator=rng)
+    coarse = torch.randn(2, *map(coarse_size, axes), 3, dtype=torch.float64, generator=rng)
+    found = []
+    for large in (1, 1000):
+        monkeypatch.setattr(transfers, "LARGE", dict.fromkeys((1, 2, 3), large))
+        found.append((transfers.summed(x, axes), transfers.prolong(coarse, axes, shape)))
+    for interpolated, multiplied in zip(*found, strict=True):
+        torch.testing.assert_close(interpolated, multiplied, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_short_lines_are_convolved_like_long_ones(kind, monkeypatch):
+    axis = Grid.box(kind[0], 9, dimension=1, boundary=kind[1]).axes[0]
+    stencil = Stencil(3, 4, [axis]).double()
+    x = torch.randn(2, 9, 3, dtype=torch.float64, requires_grad=True)
+    found = []
+    for short in (0, 1000):
+        monkeypatch.setattr(stencils, "SHORT", short)
+        y = stencil(x)
+        found.append((y, *torch.autograd.grad(y.square().sum(), (x, stencil.weight))))
+    for convolved, multiplied in zip(*found, strict=True):
+        torch.testing.assert_close(convolved, multiplied, rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.parametrize("cycle", CYCLES)

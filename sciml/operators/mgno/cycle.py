@@ -36,8 +36,8 @@ CHOICES = {
 class MgLinear(nn.Module):
     """One multichannel V-cycle from zero, W f: exactly linear in f, without biases.
 
-    On a grid twice as fine as the one it was made for, W first takes f to that one and its answer back (P W R), on a coarser
-    one XX
+    On a grid twice as fine as the one it was made for, W first takes f to that one and its answer back (P W R); on one half as
+    fine the cycle starts one grid lower, behind the channel mixes of the transfers that are left out.
 
     Parameters
     ----------

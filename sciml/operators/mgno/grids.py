@@ -36,6 +36,13 @@ def kept(function: Function) -> Function:
     return call  # pyright: ignore[reportReturnType]
 
 
+def constant(function: Function) -> Function:
+    """Whose result a compiler of torch takes as it is, without looking inside: `torch.compiler.assume_constant_result`, without
+    that one's import of the whole compiler (two seconds)."""
+    setattr(function, "_dynamo_marked_constant", True)  # noqa: B010  (functions have no such attribute to a type checker)
+    return function
+
+
 def coarse_size(axis: Axis) -> int:
     """Points of the next coarser grid: floor(n / 2) of interior grids, ceil(n / 2) of the others."""
     return axis.size // 2 if axis.kind == "interior" else -(-axis.size // 2)

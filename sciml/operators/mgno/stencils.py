@@ -34,6 +34,8 @@ RULES: dict[tuple[str, str], Rule] = {
 }
 SMALL = 1024
 """Points per item up to which a matrix product beats the 1x1 convolution (measured on CPUs: twice as fast at 16 x 16)."""
+SHORT = 1 << 17
+"""Numbers in an array on a line up to which a matrix product of neighbours side by side beats a convolution (on CPUs)."""
 
 
 def ghost_rule(axis: Axis, side: int, zeros: bool = False) -> Rule | str:
@@ -70,6 +72,13 @@ class Stencil(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if all(rule == (0.0, 0.0) for pair in self.rules for rule in pair):
             return correlate(x, self.weight, self.groups, padding=1)
+        if x.ndim == 3 and self.groups == 1 and x.numel() <= SHORT and x.device.type == "cpu":
+            if self.rules == ((WRAP, WRAP),):
+                around = torch.cat([x.roll(1, 1), x, x.roll(-1, 1)], -1)
+            else:
+                y = Ghosts.apply(x, self.rules, self.edge)
+                around = torch.cat([y[:, :-2], y[:, 1:-1], y[:, 2:]], -1)
+            return F.linear(around, self.weight.movedim(2, 1).flatten(1))
         return correlate(Ghosts.apply(x, self.rules, self.edge), self.weight, self.groups, padding=0)
 
 
