@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def record(name: str, payload: Mapping, folder: str | os.PathLike = RESULTS) -> 
     taken = sorted(set(RESERVED) & set(payload))
     if taken:
         raise DataError(given=f"a payload with {taken}", needed=f"none of {RESERVED}", remedy="Rename these keys.")
-    text = json.dumps(_plain(dict(payload) | circumstances()), indent=2, allow_nan=False)
+    text = json.dumps(plain(dict(payload) | circumstances()), indent=2, allow_nan=False)
     path = Path(folder) / f"{name}.json"
     write_bytes(path, (text + "\n").encode())
     return path
@@ -112,16 +113,16 @@ def _memory_gb() -> float | None:
         return None
 
 
-def _plain(value):
+def plain(value: Any) -> Any:
     """Plain JSON values: NumPy unwrapped, what is not finite as null."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return plain(value.item())
     if isinstance(value, Path):
         return value.name
     if isinstance(value, float):

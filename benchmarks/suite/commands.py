@@ -12,6 +12,7 @@ from sciml.cli import reported
 from solvers.errors import SettingError, unknown_name
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+ROOT = Path(__file__).parents[2]
 Name = Annotated[str, typer.Argument(help="Suite: a name, or a .toml file.")]
 Folder = Annotated[Path | None, typer.Option(help="Where rows, answers and data lie; runs/<suite> by default.")]
 OneFile = Annotated[Path | None, typer.Option(help="The page; <folder>/report.html by default.")]
@@ -74,12 +75,19 @@ def report(
     folder: Folder = None,
     page: OneFile = None,
     store: Annotated[
-        bool, typer.Option(help="Also keep the numbers in benchmarks/results and the page docs/suite_<name>.md.")
+        bool, typer.Option(help="Also keep these tasks in benchmarks/results, and write docs/suite_<name>.md anew.")
     ] = False,
 ) -> None:
     """Write the report of the rows that are there."""
     chosen = load(suite)
     written(chosen, place(chosen, folder), page, store)
+
+
+@app.command()
+@reported
+def document(suite: Name) -> None:
+    """Write docs/suite_<name>.md and README's table from the results that are kept in benchmarks/results."""
+    documented(load(suite))
 
 
 @app.command()
@@ -136,7 +144,6 @@ def place(suite: Suite, folder: Path | None) -> Path:
 
 def written(suite: Suite, folder: Path, page: Path | None, store: bool = False) -> None:
     """Write the page, print the tables; with `store` keep them in the repository."""
-    from benchmarks.record import RESULTS, record
     from benchmarks.suite import page as pages
     from benchmarks.suite import words
     from benchmarks.suite.standing import tables
@@ -149,20 +156,35 @@ def written(suite: Suite, folder: Path, page: Path | None, store: bool = False) 
             needed="a folder that `run` filled",
             remedy=f"Run: python -m benchmarks run {suite.name}",
         )
-    command = f"python -m benchmarks run {suite.name}"
     path = page or folder / "report.html"
-    write_bytes(path, pages.page(suite, found, folder, command).encode())
+    write_bytes(path, pages.page(suite, found, folder, words.command(suite)).encode())
     show(found)
     Console().print(f"Page: {path}")
     if store:
-        from benchmarks.pages import put
-        from benchmarks.suite.verifying import stored
+        from benchmarks.suite.storing import keep
 
-        record(f"suite_{suite.name}", stored(suite, found))
-        root = RESULTS.parents[1]
-        write_bytes(root / "docs" / f"suite_{suite.name}.md", words.markdown(suite, found, command).encode())
-        if f"<!-- suite {suite.name} -->" in (root / "README.md").read_text():
-            put(root / "README.md", f"suite {suite.name}", words.short(suite, found))
+        for t in found:
+            keep(suite, t)
+        documented(suite)
+
+
+def documented(suite: Suite) -> None:
+    """Write docs/suite_<name>.md, and the table in README if it has a place for it, from what is kept."""
+    from benchmarks.pages import put
+    from benchmarks.suite import words
+    from benchmarks.suite.storing import kept
+    from solvers.files import write_bytes
+
+    found = kept(suite)
+    if not found:
+        raise SettingError(
+            given=f"suite {suite.name!r}, of which no results are kept",
+            needed="results in benchmarks/results",
+            remedy=f"Run: python -m benchmarks run {suite.name}, then python -m benchmarks report {suite.name} --store.",
+        )
+    write_bytes(ROOT / "docs" / f"suite_{suite.name}.md", words.markdown(suite, found).encode())
+    if f"<!-- suite {suite.name} -->" in (ROOT / "README.md").read_text():
+        put(ROOT / "README.md", f"suite {suite.name}", words.short(suite, found))
 
 
 def show(found) -> None:

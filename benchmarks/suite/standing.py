@@ -84,7 +84,11 @@ def table(task: SuiteTask, suite: Suite, folder: str | Path) -> Table | None:
     rows = rows_of(folder, task, suite)
     if not rows:
         return None
-    about = json.loads((Path(folder) / task.label / "data.json").read_text())
+    return table_of_rows(task, json.loads((Path(folder) / task.label / "data.json").read_text()), rows)
+
+
+def table_of_rows(task: SuiteTask, about: Mapping[str, Any], rows: Sequence[dict]) -> Table:
+    """Of a task's rows, and what is known of its data."""
     by_name: dict[str, list[dict]] = {}
     for row in rows:
         by_name.setdefault(row["contestant"], []).append(row)

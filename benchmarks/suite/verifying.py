@@ -1,15 +1,11 @@
-"""Stored answers are judged again; and what of a run is kept in the repository."""
+"""Stored answers are judged again."""
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks.suite import scoring, systems
 from benchmarks.suite.run import rows_of
-from benchmarks.suite.standing import Entry, Table
 from benchmarks.suite.tasks import Suite
 from sciml import storage
 from solvers.errors import DataError
@@ -65,26 +61,3 @@ def verify(suite: Suite, folder: str | Path) -> int:
             given=f"{folder}, which has no rows", needed="a folder that `run` filled", remedy="Run the suite first."
         )
     return count
-
-
-def stored(suite: Suite, found: Sequence[Table]) -> dict[str, Any]:
-    """Summaries with the errors of every sample, hashes, costs and standing: what the tables and pages are made of."""
-    tasks = []
-    for t in found:
-        entries = [_plain(t, e) for e in t.entries]
-        tasks.append({"task": t.task.label, "track": t.task.track, "about": dict(t.about), "entries": entries})
-    return {"suite": suite.name, "seeds": suite.seeds, "tasks": tasks}
-
-
-def _plain(t: Table, e: Entry) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    rows = t.rows[e.name]
-    primary = rows[0]["primary"]
-    per_sample = {str(r["seed"]): [float(f"{v:.5g}") for v in r["scores"]["test"][primary]] for r in rows if "failed" not in r}
-    curves = [r["scores"]["test"]["curve"] for r in rows if "curve" in r.get("scores", {}).get("test", {})]
-    more = {"curve": [float(f"{v:.4g}") for v in np.mean(curves, 0)]} if curves else {}
-    means = {}
-    for name in sorted({k for r in rows if "failed" not in r for k in r["scores"]["test"]} - {"curve", "correlation curve"}):
-        means[name] = float(np.mean([np.mean(r["scores"]["test"][name]) for r in rows if "failed" not in r]))
-    return json.loads(json.dumps(asdict(e))) | {"metric": primary, "per_sample": per_sample, "means": means} | more

@@ -227,12 +227,17 @@ def short(suite: Suite, found: Sequence[Table]) -> str:
     return table_of(("", *(t.task.name for t in found)), body) + "\n\n" + lines
 
 
-def markdown(suite: Suite, found: Sequence[Table], command: str) -> str:
+def command(suite: Suite) -> str:
+    """What makes the rows of a suite."""
+    return f"python -m benchmarks run {suite.name}"
+
+
+def markdown(suite: Suite, found: Sequence[Table]) -> str:
     """The whole suite as one Markdown page."""
     parts = [
         f"# Suite {suite.name}: {suite.description}",
         "",
-        f"Made by `{command}`; written by `python -m benchmarks report {suite.name}`.",
+        f"Made by `{command(suite)}`; written by `python -m benchmarks document {suite.name}`.",
         "",
     ]
     parts += [EXPLAINED, ""]

@@ -7,6 +7,8 @@ import pytest
 
 from benchmarks import mgno_page
 from benchmarks.ffp_page import recovered
+from benchmarks.suite import storing, words
+from benchmarks.suite.tasks import load, names
 
 PAGES = ("ffp_page", "lssl_page", "mgno_page", "nde_page", "prose_page", "recovery.tables")
 
@@ -22,6 +24,16 @@ def test_the_readme_has_the_stored_table():
     assert table in (Path(__file__).parents[2] / "README.md").read_text(), (
         "python -m benchmarks.mgno_page writes another table."
     )
+
+
+@pytest.mark.parametrize("name", [name for name in names() if storing.place(load(name)).exists()])
+def test_suites_are_documented_as_they_are_kept(name):
+    suite = load(name)
+    found, root = storing.kept(suite), Path(__file__).parents[2]
+    message = f"python -m benchmarks document {name} writes another page: run it."
+    assert words.markdown(suite, found) == (root / "docs" / f"suite_{name}.md").read_text(), message
+    readme = (root / "README.md").read_text()
+    assert f"<!-- suite {name} -->" not in readme or words.short(suite, found) in readme, message
 
 
 def test_passes_to_recover():

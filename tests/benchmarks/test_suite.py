@@ -5,14 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.suite import page, scoring, words
+from benchmarks.suite import page, scoring, storing, words
 from benchmarks.suite.contestants import roster
 from benchmarks.suite.run import run
 from benchmarks.suite.standing import Entry, _placed, tables
 from benchmarks.suite.statistics import Summary, compared, difference, errors_of, holm, interval, overall
 from benchmarks.suite.tasks import SuiteTask, load, names
 from benchmarks.suite.trivial import Nearest, PerWave, Zero
-from benchmarks.suite.verifying import stored, verify
+from benchmarks.suite.verifying import verify
 from solvers.errors import DataError, GridError, SettingError, UnknownName
 
 SUITE = """
@@ -126,11 +126,28 @@ def test_the_report_says_what_the_numbers_say(ran):
     for word in ("poisson@1", "heat@1", "Work and precision", "Roll-out", "per wave", "truth"):
         assert word in text
     assert "No network beats the best trivial predictor (“per wave”" in text
-    lines = words.markdown(suite, found, "python -m benchmarks run small")
-    assert lines.count("| solver") >= 4
-    kept = stored(suite, found)
-    assert [t["task"] for t in kept["tasks"]] == ["poisson@1", "viscosity@1", "heat@1"]
-    assert json.dumps(kept)
+    assert words.markdown(suite, found).count("| solver") >= 4
+
+
+def test_what_is_kept_makes_the_same_page_and_tasks_are_kept_one_by_one(ran, tmp_path):
+    suite, _, folder, _, _ = ran
+    found = tables(suite, folder)
+    for table in found:
+        path = storing.keep(suite, table, tmp_path)
+    again = storing.kept(suite, tmp_path)
+    assert words.markdown(suite, again) == words.markdown(suite, found)
+    assert words.short(suite, again) == words.short(suite, found)
+    stored = json.loads(path.read_text())
+    assert stored["commit"], "with the circumstances of the run"
+    row = next(r for r in stored["rows"] if r["contestant"] == "persistence")
+    assert row["means"]["one_step"] > 0, "the mean of what does not rank"
+    assert len(row["scores"]["test"]["rollout"]) == suite["heat"].test
+
+    storing.keep(suite, found[0], tmp_path)
+    assert [t.task.label for t in storing.kept(suite, tmp_path)] == ["poisson@1", "viscosity@1", "heat@1"]
+    path.write_text(path.read_text()[:200])
+    with pytest.raises(DataError, match="Store it again"):
+        storing.kept(suite, tmp_path)
 
 
 def test_a_coefficient_is_found_through_the_solver(ran):

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.suite import page, readers, systems, words
+from benchmarks.suite import page, readers, storing, systems, words
 from benchmarks.suite.contestants import roster
 from benchmarks.suite.run import run
 from benchmarks.suite.standing import tables
 from benchmarks.suite.tasks import SuiteTask, load
-from benchmarks.suite.verifying import stored, verify
+from benchmarks.suite.verifying import verify
 from pdes.vocabulary import words_of
 from sciml.operators.prose.scoring import symbolic_error
 from solvers.errors import DataError, UnknownName
@@ -97,15 +97,18 @@ def test_families_are_told_apart(ran):
     assert all(np.isfinite(_mean(r, "brier")) for r in found.values())
 
 
-def test_the_report_and_what_is_kept(ran):
+def test_the_report_and_what_is_kept(ran, tmp_path):
     suite, folder, _ = ran
     found = tables(suite, folder)
     text = page.page(suite, found, folder, "command")
     assert "The equation read from the window" in text
     assert "Brier" in text
-    assert "64 noisy frames" in words.markdown(suite, found, "command")
+    lines = words.markdown(suite, found)
+    assert "64 noisy frames" in lines
     assert "prose" not in [e.name for t in found for e in t.of_kind("reference")]
-    assert json.dumps(stored(suite, found))
+    for table in found:
+        storing.keep(suite, table, tmp_path)
+    assert words.markdown(suite, storing.kept(suite, tmp_path)) == lines
 
 
 def test_equations_that_somebody_changed_are_noticed(ran):
