@@ -55,8 +55,6 @@ def ours(cls: type, **config) -> Maker:
 
     def make(task: str):
         flow = {"coordinates": True} if task == "navier_stokes" else {}
-        if cls is MgNO and flow:
-            flow["skip"] = True
         return cls(**(config | flow))
 
     return make

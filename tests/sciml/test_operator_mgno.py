@@ -8,7 +8,8 @@ import torch
 
 import sciml
 from benchmarks import mgno_literal as literal
-from sciml.checks import smooth_data
+from pdes import Dataset
+from sciml.checks import moving_data, smooth_data
 from sciml.operators.mgno import (
     PRESETS,
     MgLinear,
@@ -193,6 +194,35 @@ def test_options_train_save_and_answer_elsewhere(options, tmp_path):
     assert np.array_equal(sciml.load(path).predict(inputs), result.operator.predict(inputs))
     other = smooth_data(2, 26).inputs["a"][:][:, None]
     assert result.operator.predict(other).shape == (2, 1, 26, 26)
+
+
+def test_a_step_starts_from_the_last_frame():
+    data = moving_data(2)
+    task = as_task("autoregressive", data, history=2)
+    operator = MgNO(width=4, depth=1)
+    operator.bind(task)
+    with torch.no_grad():
+        operator.module.head.weight.zero_()
+    x = torch.randn(3, *task.batch([0]).inputs.shape[1:])
+    assert torch.equal(operator.module(x), x[:, 1:2])
+    final = MgNO(width=4, depth=1)
+    final.bind(as_task("final", data))
+    with torch.no_grad():
+        final.module.head.weight.zero_()
+        assert not final.module(x[:, 1:]).any()
+
+
+@pytest.mark.parametrize(("skip", "side"), [(None, "dirichlet"), (True, "dirichlet"), (None, "neumann"), (True, "outflow")])
+def test_means_are_taken_off_where_no_wall_holds_the_answer(skip, side):
+    rng = np.random.default_rng(3)
+    fields = {name: 1 + rng.random((4, 16, 16)) for name in "au"}
+    grid = Grid.box("cell", 16, dimension=2, boundary=side)
+    data = Dataset(fields={"u": fields["u"]}, inputs={"a": fields["a"]}, grid=grid)
+    operator = MgNO(width=4, depth=1, skip=skip)
+    operator.bind(as_task("steady", data))
+    held = side == "dirichlet"
+    assert operator.output_normaliser.shift.any() != held
+    assert operator.input_normaliser.shift.any() != (held and bool(skip))
 
 
 def test_hidden_layers_have_the_published_number_of_weights():

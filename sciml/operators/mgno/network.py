@@ -28,7 +28,8 @@ class MgNetwork(nn.Module):
     cycle : arguments of `MgLinear` beside channels and grid.
     activation : a name in `ACTIVATIONS`.   head : "1x1" or "mg" (a V-cycle).
     norm : "none", or "rms": each W u is divided by its root mean square over space and channels.
-    skip : add the input's first channels to the result.   coordinates : give the coordinates in [0, 1] as inputs.
+    skip : first of the input's channels that are added to the result, or None.
+    coordinates : give the coordinates in [0, 1] as inputs.
     recompute : keep only the input of each layer for the gradient and compute the rest again.
     """
 
@@ -44,7 +45,7 @@ class MgNetwork(nn.Module):
         activation: str = "gelu",
         head: str = "1x1",
         norm: str = "none",
-        skip: bool = False,
+        skip: int | None = None,
         coordinates: bool = False,
         recompute: bool = False,
     ):
@@ -56,7 +57,7 @@ class MgNetwork(nn.Module):
         self.linear = nn.ModuleList([MgLinear(a, b, grid, **cycle) for a, b in pairs])
         self.local = nn.ModuleList([Pointwise(a, b, bias=True) for a, b in pairs])
         self.head = Pointwise(width, outputs) if head == "1x1" else MgLinear(width, outputs, grid, **cycle)
-        if skip and isinstance(self.head, Pointwise):
+        if skip is not None and isinstance(self.head, Pointwise):
             with torch.no_grad():
                 self.head.weight.mul_(INCREMENT)
 
@@ -71,7 +72,7 @@ class MgNetwork(nn.Module):
         return list(self.local)  # pyright: ignore[reportReturnType]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        first = x[:, : self.outputs]
+        given = x
         x = x.movedim(1, -1)  # (item, *space, channel)
         if self.axes:
             x = torch.cat([x, self._coordinates(x)], -1)
@@ -83,7 +84,7 @@ class MgNetwork(nn.Module):
                 x = self._layer(linear, local, x)
         y = self.head.run(x) if isinstance(self.head, MgLinear) else self.head(x)
         y = y.movedim(-1, 1)
-        return y + first if self.skip else y.contiguous()
+        return y.contiguous() if self.skip is None else y + given[:, self.skip : self.skip + self.outputs]
 
     def _layer(self, linear: MgLinear, local: Pointwise, x: torch.Tensor) -> torch.Tensor:
         y = linear.run(x)
