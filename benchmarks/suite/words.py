@@ -164,39 +164,52 @@ def verdicts(table: Table) -> list[str]:
     worse = [e.name for e in learned if e.trivial]
     if worse and not best.trivial:
         out.append(f"Not better than a trivial predictor: {', '.join(worse)}.")
-    winners = [e for e in learned if e.faster and e.faster > 1 and e.bound != "at most"]
-    winners = [e for e in winners if not e.trivial]  # an error that costs nothing to reach is no victory
-    timed = [e for e in learned if e.faster is not None and not e.trivial]
-    if winners:
-        top = max(winners, key=lambda e: e.faster or 0)
-        names = ", ".join(e.name for e in winners)
-        out.append(f"Faster than the classical solver at equal error: {names} (at most {speed(top)} times, {top.name}).")
-    elif timed:
-        top = max(timed, key=lambda e: e.faster or 0)
-        slower = f"{1 / (top.faster or 1):.2g} times"
-        out.append(f"The classical solver is faster than every network at equal error: {slower} than {top.name}, the nearest.")
+    won, open_, lost = by_speed(table)
+    if won:
+        names = ", ".join(e.name for e in won)
+        out.append(f"Faster than the classical solver at equal error: {names} (at most {speed(won[0])} times, {won[0].name}).")
+    elif open_:
+        names = ", ".join(e.name for e in open_)
+        out.append(f"Cannot be told of {names}: even the coarsest classical solve, though slower, is more accurate.")
+    elif lost:
+        slower = f"{1 / (lost[0].faster or 1):.2g} times"
+        out.append(
+            f"The classical solver is faster than every network at equal error: {slower} than {lost[0].name}, the nearest."
+        )
     return out
+
+
+def by_speed(table: Table) -> tuple[list[Entry], list[Entry], list[Entry]]:
+    """Networks that are faster than the classical solver at equal error, those of which that cannot be told since no rung of
+    the ladder is as wrong as they are, and those that are slower; each from the fastest. Without those that a trivial
+    predictor beats: an error that costs nothing to reach is no victory."""
+    timed = [e for e in table.of_kind(*KINDS) if e.faster is not None and not e.trivial]
+    timed.sort(key=lambda e: -(e.faster or 0))
+    ahead = [e for e in timed if (e.faster or 0) > 1]
+    won = [e for e in ahead if e.bound != "at most"]
+    open_ = [e for e in ahead if e.bound == "at most"]
+    return won, open_, [e for e in timed if e not in ahead]
 
 
 def front_page(suite: Suite, found: Sequence[Table]) -> list[str]:
     """The page for newcomers: where learned operators win against the classical solver, and where they do not."""
-    wins, losses, trivial = [], [], []
+    groups: tuple[list[str], ...] = [], [], []
+    trivial = []
     for t in found:
         learned = t.of_kind(*KINDS)
         if learned and learned[0].trivial:
             trivial.append(t.task.label)
-        timed = [e for e in learned if e.faster is not None and not e.trivial]
-        if not timed:
-            continue
-        top = max(timed, key=lambda e: (e.faster or 0) if e.bound != "at most" else 0)
-        (wins if (top.faster or 0) > 1 and top.bound != "at most" else losses).append((t, top))
-    lines = []
-    if wins:
-        named = "; ".join(f"{t.task.label} ({e.name}, {speed(e)} times)" for t, e in wins)
-        lines.append(f"Faster than the classical solver at equal error: {named}.")
-    if losses:
-        named = "; ".join(f"{t.task.label} (nearest {e.name}, S = {speed(e)})" for t, e in losses)
-        lines.append(f"Slower than the classical solver at equal error: {named}.")
+        for group, entries in zip(groups, by_speed(t), strict=True):
+            if entries:
+                bound = speed(entries[0]) if entries[0].bound else f"= {speed(entries[0])}"
+                group.append(f"{t.task.label} ({entries[0].name}, S {bound})")
+                break
+    said = (
+        "Faster than the classical solver at equal error",
+        "Cannot be told, as the coarsest solve is still more accurate",
+        "Slower",
+    )
+    lines = [f"{what}: {'; '.join(group)}." for what, group in zip(said, groups, strict=True) if group]
     if trivial:
         lines.append(f"No network beats a trivial predictor on {', '.join(trivial)}.")
     return lines

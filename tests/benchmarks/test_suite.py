@@ -8,7 +8,7 @@ import pytest
 from benchmarks.suite import page, scoring, storing, words
 from benchmarks.suite.contestants import roster
 from benchmarks.suite.run import run
-from benchmarks.suite.standing import Entry, _placed, tables
+from benchmarks.suite.standing import Entry, Table, _placed, tables
 from benchmarks.suite.statistics import Summary, compared, difference, errors_of, holm, interval, overall
 from benchmarks.suite.tasks import SuiteTask, load, names
 from benchmarks.suite.trivial import Nearest, PerWave, Zero
@@ -298,6 +298,29 @@ def test_standing_beside_the_classical_solver():
     assert slow.bound == "at most"
     assert slow.repaid is None
     assert _placed(_entry("c", "network", 2e-3, (1e-3, 1e-3)), rungs, trivial, about, task).at_floor
+
+
+MADE = {"fast": (0.1, 5e-4), "slow": (0.1, 2e-3), "worst": (0.6, 1e-5), "even": (2e-3, 1e-3)}  # error, seconds
+
+
+@pytest.mark.parametrize(
+    ("networks", "verdict", "front"),
+    [
+        (["fast", "slow"], "Cannot be told of fast:", "Cannot be told"),
+        (["slow"], "The classical solver is faster than every network", "Slower"),
+        (["fast", "even"], "Faster than the classical solver at equal error: even", "Faster"),
+        (["worst"], "No network beats the best trivial predictor", "No network beats"),
+    ],
+)
+def test_a_network_worse_than_the_whole_ladder_is_not_said_to_lose(networks, verdict, front):
+    rungs = [_entry("solver", "classical", 1e-3, (4e-3, 4e-3)), _entry("solver / 2", "classical", 1e-2, (1e-3, 1e-3))]
+    trivial = _entry("mean", "trivial", 0.5, (1e-6, 1e-6))
+    suite, about = load("s"), {"label_error": 1e-6}
+    entries = [_entry(name, "network", MADE[name][0], (MADE[name][1],) * 2) for name in networks]
+    placed = [_placed(e, rungs, trivial, about, suite.tasks[0]) for e in entries]
+    found = Table(suite.tasks[0], about, [*placed, *rungs, trivial], {})
+    assert words.verdicts(found)[-1].startswith(verdict)
+    assert [line.startswith(front) for line in words.front_page(suite, [found])] == [True]
 
 
 # -- trivial predictors -----------------------------------------------------------------------------------------------
