@@ -15,9 +15,9 @@ from solvers.grid import Grid
 
 ACTIVATIONS = {"gelu": F.gelu, "silu": F.silu, "relu": F.relu}
 INCREMENT = 0.1
-"""Factor of what is added to the last frame. Without it steps start several times too large, and with small weights instead an
-optimiser that moves every weight by about its rate changes the head by half of itself at once: both were seen to leave a network
-whose activations are all zero."""
+"""Factor of what is added to the last frame. Without it steps start several times too large; with small weights instead, an
+optimiser that moves every weight by about its rate changes the head by half of itself at once. Both were seen to leave a
+network whose activations are all zero."""
 
 
 class MgNetwork(nn.Module):
