@@ -98,8 +98,7 @@ ASKED = (
         for measure, bar, said in (("error", 1.06, "forecast"), ("symbolic", 0.768, "symbolic"))
     ),
 )
-"""Results file, end of the rows' keys, what is told, method, measure, bar in per cent, and its name. Bars of twelve families are
-meant for a network of 14 million weights on a GPU, those of fields are the published figures."""
+"""Results file, end of the rows' keys, what is told, method, measure, bar in per cent, and its name."""
 
 
 OPENING = """## What was asked, and what came out
@@ -155,7 +154,7 @@ def asked() -> str:
                 f"{NAMES[name]}, {mode}, {method}: {said}",
                 f"{sign} {bar:g} %",
                 f"{cell(found[mode, method], measure)} %",
-                f"{best} %",
+                best if best == "–" else f"{best} %",
             ]
         )
     if (measured := stored("prose_speed")) is not None:
