@@ -68,7 +68,7 @@ def cost(task: SuiteTask, operator: Any, data: Dataset) -> dict[str, Any]:
     found = {"mib": None if resident is None else _memory("VmHWM") - resident, "batch": len(batch.inputs), "threads": 1}
     for name, part, warm in (("seconds_batch", batch, True), ("seconds_single", batch.first(1), False)):
         call = lambda part=part: scoring.answer(operator, part)  # noqa: E731
-        found[name] = median_seconds(call, repeats=11, warmup=0 if warm else 1, budget=0.5) / len(part.inputs)
+        found[name] = median_seconds(call, repeats=11, warmup=0 if warm else 1, budget=0.3) / len(part.inputs)
     return found | {"flops": flops.counted(operator, batch)}
 
 
