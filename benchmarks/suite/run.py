@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks.suite.contestants import Contestant, roster, takes_part
 from benchmarks.suite.parallel import done
 from benchmarks.suite.row import FIRST_SEED, Job, recipe, row
-from benchmarks.suite.tasks import Suite, SuiteTask, judges_hash
+from benchmarks.suite.tasks import Suite, SuiteTask, judges_hash, load
 from benchmarks.suite.timing import timed
 from pdes import Dataset
 from solvers.errors import DataError, unknown_name
@@ -57,10 +57,12 @@ def run(
     for name in contestants:
         if name not in everyone:
             raise unknown_name("contestant", name, list(everyone))
-    folder = Path(folder)
+    folder, began = Path(folder), time.perf_counter()
     jobs: list[Job] = []
+    if isinstance(workers, int) and len(chosen) > 1:  # tasks side by side: small ones are all start-up and compiling
+        for _ in done(with_data, [(source, task.label, str(folder)) for task in chosen], workers):
+            pass
     for task in chosen:
-        began = time.perf_counter()
         data = task.data(folder / "data", workers if isinstance(workers, int) else 1)
         hashes = {name: part.fingerprint() for name, part in data.items()}
         write_bytes(folder / task.label / "data.json", json.dumps(about(task, data, hashes, folder), indent=1).encode())
@@ -83,6 +85,13 @@ def run(
     if timing:
         timed(suite, source, folder, chosen, contestants, say)
     return {task.label: rows_of(folder, task, suite) for task in chosen}
+
+
+def with_data(place: tuple[str, str, str]) -> dict[str, Any]:
+    """Make the data of a task (of suite, label, folder) that are not there."""
+    source, label, folder = place
+    load(source)[label].data(Path(folder) / "data")
+    return {}
 
 
 def about(task: SuiteTask, data: dict[str, Dataset], hashes: dict[str, str], folder: Path) -> dict[str, Any]:
