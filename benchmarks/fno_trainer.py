@@ -10,21 +10,23 @@ training.
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
-from rich.table import Table
 
 import pdes
 import sciml
+from benchmarks.pages import put, table
 from benchmarks.rows import Rows, finished
 from sciml.metrics import measure
 from sciml.operators.fno import FNO
 from sciml.tasks import as_task
 
+DOCS = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 RATES = (1e-2, 3e-3)
 SIZE, SPLIT, DATA_SEED = 32, (300, 50, 100), 2026
 
@@ -43,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> dict:
         for who, train in (("ours", ours), ("neuraloperator", theirs)):
             if f"{who} {seed}" not in rows:
                 rows.add(f"{who} {seed}", min((train(parts, seed, o.epochs, lr) for lr in RATES), key=validation))
-    show(rows)
+    put(DOCS, "fno_trainer", page(rows.rows))
+    Console().print(page(rows.rows))
     return rows.rows
 
 
@@ -112,16 +115,20 @@ def theirs(parts: tuple, seed: int, epochs: int, lr: float) -> dict[str, Any]:
     }
 
 
-def show(rows: Rows) -> None:
-    """Errors and walls, and their ratios."""
-    table = Table("", "test error, %", "± seeds", "training, s", "parameters")
-    found = {}
-    for who in ("ours", "neuraloperator"):
-        some = [r for r in rows.rows.values() if r["who"] == who]
-        errors, found[who] = [100 * r["error"] for r in some], float(np.median([r["seconds"] for r in some]))
-        table.add_row(who, f"{np.mean(errors):.2f}", f"{np.std(errors):.2f}", f"{found[who]:.1f}", f"{some[0]['parameters']:,}")
-    Console().print(table)
-    Console().print(f"training wall time, neuraloperator over ours: {found['neuraloperator'] / found['ours']:.2f}")
+def page(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """The table of docs/benchmarks.md: errors, walls and their ratio."""
+    lines, walls = [], {}
+    for who, name in (("ours", "ours, `sciml.fit`"), ("neuraloperator", "neuraloperator, its Trainer")):
+        some = [r for r in rows.values() if r["who"] == who]
+        errors, walls[who] = [100 * r["error"] for r in some], float(np.median([r["seconds"] for r in some]))
+        rates = ", ".join(f"{r['lr']:g}" for r in some)
+        lines.append([
+            name, f"{np.mean(errors):.2f} ± {np.std(errors):.2f} ({len(some)})", f"{walls[who]:.1f} s", rates,
+            f"{some[0]['parameters']:,}",
+        ])  # fmt: skip
+    head = ("", "test error, per cent (seeds)", "training, median", "rates chosen", "parameters")
+    ratio = f"Training wall time, neuraloperator over ours: {walls['neuraloperator'] / walls['ours']:.2f}."
+    return f"{table(head, lines)}\n\n{ratio}"
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """Pages of measurements say what the stored results say: nobody writes a number by hand, and none is forgotten."""
 
 import importlib
+import json
 from pathlib import Path
 
 import pytest
 
-from benchmarks import mgno_page
+from benchmarks import fno_trainer, mgno_page
 from benchmarks.ffp_page import recovered
+from benchmarks.record import RESULTS
 from benchmarks.suite import storing, words
 from benchmarks.suite.tasks import load, names
 
@@ -24,6 +26,11 @@ def test_the_readme_has_the_stored_table():
     assert table in (Path(__file__).parents[2] / "README.md").read_text(), (
         "python -m benchmarks.mgno_page writes another table."
     )
+
+
+def test_the_guide_has_the_stored_race():
+    rows = {row["key"]: row for row in json.loads((RESULTS / "fno_trainer.json").read_text())["rows"]}
+    assert fno_trainer.page(rows) in fno_trainer.DOCS.read_text(), "python -m benchmarks.fno_trainer writes another table."
 
 
 @pytest.mark.parametrize("name", [name for name in names() if storing.place(load(name)).exists()])
