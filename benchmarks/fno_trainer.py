@@ -27,6 +27,7 @@ from sciml.operators.fno import FNO
 from sciml.tasks import as_task
 
 DOCS = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+NAME = "fno_trainer"
 RATES = (1e-2, 3e-3)
 SIZE, SPLIT, DATA_SEED = 32, (300, 50, 100), 2026
 
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> dict:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--name", default="fno_trainer", help="name of the results file")
+    parser.add_argument("--name", default=NAME, help="name of the results file; the guide shows this one")
     o = parser.parse_args(arguments)
     torch.set_num_threads(1)
     rows = Rows(o.name, {"epochs": o.epochs, "size": SIZE, "split": SPLIT, "rates": RATES})
@@ -45,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> dict:
         for who, train in (("ours", ours), ("neuraloperator", theirs)):
             if f"{who} {seed}" not in rows:
                 rows.add(f"{who} {seed}", min((train(parts, seed, o.epochs, lr) for lr in RATES), key=validation))
-    put(DOCS, "fno_trainer", page(rows.rows))
+    if o.name == NAME:
+        put(DOCS, "fno_trainer", page(rows.rows))
     Console().print(page(rows.rows))
     return rows.rows
 

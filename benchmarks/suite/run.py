@@ -59,7 +59,7 @@ def run(
             raise unknown_name("contestant", name, list(everyone))
     folder, began = Path(folder), time.perf_counter()
     jobs: list[Job] = []
-    if isinstance(workers, int) and len(chosen) > 1:  # tasks side by side: small ones are all start-up and compiling
+    if isinstance(workers, int) and 1 < workers <= len(chosen):  # side by side: small tasks are all start-up and compiling
         for _ in done(with_data, [(source, task.label, str(folder)) for task in chosen], workers):
             pass
     for task in chosen:

@@ -205,6 +205,7 @@ def test_a_step_starts_from_the_last_frame():
         operator.module.head.weight.zero_()
     x = torch.randn(3, *task.batch([0]).inputs.shape[1:])
     assert torch.equal(operator.module(x), x[:, 1:2])
+    torch.testing.assert_close(operator.predict(x), x[:, 1:2])  # in physical units, too
     final = MgNO(width=4, depth=1)
     final.bind(as_task("final", data))
     with torch.no_grad():
@@ -212,17 +213,40 @@ def test_a_step_starts_from_the_last_frame():
         assert not final.module(x[:, 1:]).any()
 
 
-@pytest.mark.parametrize(("skip", "side"), [(None, "dirichlet"), (True, "dirichlet"), (None, "neumann"), (True, "outflow")])
-def test_means_are_taken_off_where_no_wall_holds_the_answer(skip, side):
+@pytest.mark.parametrize("side", ["dirichlet", "neumann", "outflow"])
+def test_means_are_taken_off_where_no_wall_holds_the_answer(side):
     rng = np.random.default_rng(3)
-    fields = {name: 1 + rng.random((4, 16, 16)) for name in "au"}
     grid = Grid.box("cell", 16, dimension=2, boundary=side)
-    data = Dataset(fields={"u": fields["u"]}, inputs={"a": fields["a"]}, grid=grid)
-    operator = MgNO(width=4, depth=1, skip=skip)
+    fields = {"u": 1 + rng.random((4, 5, 16, 16))}
+    data = Dataset(fields=fields, grid=grid, times=np.linspace(0, 1, 5), parameters={"nu": 20 + rng.random(4)})
+    operators = {kind: MgNO(width=4, depth=1) for kind in ("final", "autoregressive")}
+    for kind, operator in operators.items():
+        operator.bind(as_task(kind, data))
+        assert operator.output_normaliser.shift.any() != (side == "dirichlet")
+        assert operator.input_normaliser.shift[1] > 20  # a parameter always loses its mean
+    step = operators["autoregressive"]
+    for name in ("shift", "scale"):
+        assert getattr(step.input_normaliser, name)[0] == getattr(step.output_normaliser, name)[0]
+    assert operators["final"].input_normaliser.shift[0] > 1
+
+
+def test_an_input_is_wanted_for_what_is_added():
+    data = smooth_data()
+    two = Dataset(fields={"u": data.fields["u"], "v": data.fields["u"]}, inputs=data.inputs, grid=data.grid)
+    with pytest.raises(SettingError, match="skip=True with inputs a and outputs u, v"):
+        sciml.fit(MgNO(width=4, depth=1, skip=True), two, epochs=1, progress=False)
+
+
+def test_large_rates_do_not_let_a_cycle_explode():
+    data = smooth_data(16, kind="cell")
+    operator = MgNO(width=16, depth=2, cycle="correction", share="coarse", stencil="mixed", growth=0)
     operator.bind(as_task("steady", data))
-    held = side == "dirichlet"
-    assert operator.output_normaliser.shift.any() != held
-    assert operator.input_normaliser.shift.any() != (held and bool(skip))
+    before = {name: p.detach().clone() for name, p in operator.module.named_parameters() if "stencil" in name or ".S." in name}
+    sciml.fit(operator, data, epochs=1, batch_size=16, lr=1.0, progress=False, validation=False)
+    after = dict(operator.module.named_parameters())
+    for name, old in before.items():
+        if name.endswith("weight") and old.ndim == 4:
+            assert (after[name] - old).abs().max() < 0.04 * old[0].numel() ** -0.5  # one step of Adam, at whatever rate
 
 
 def test_hidden_layers_have_the_published_number_of_weights():

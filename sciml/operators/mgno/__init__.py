@@ -14,6 +14,7 @@ import numpy as np
 from torch import nn
 
 from sciml.learners.backprop import TorchOperator
+from sciml.normalize import Normaliser
 from sciml.operator import Learner, Training
 from sciml.operators.mgno import geometric, growth
 from sciml.operators.mgno.cycle import CHOICES as CYCLE_CHOICES
@@ -124,16 +125,41 @@ class MgNO(TorchOperator):
 
     def bind(self, task: Task, *, seed: int = 0) -> None:
         walls = any("dirichlet" in axis.boundary for axis in task.signature.grid.axes)
-        if self.config.init == "geometric":
-            self.shifts = (False, False)  # a source of zero has the solution zero
-        else:
-            self.shifts = (not (walls and self._skips(task.signature)), not walls)  # what is added has the answer's units
+        given = self.config.init != "geometric"  # a source of zero has the solution zero
+        self.shifts = (given, given and not walls)
+        bound = self.signature is not None
         if self.signature is not None or self.config.growth == 0 or self.config.transfer != "separable":
             self.halvings = 0  # what goes on from trained weights does not start on coarse grids again
         else:
             few = task.batch(np.arange(min(16, len(task))))
             self.halvings = growth.survivors(few.targets, task.signature.grid, self.config.growth)
         super().bind(task, seed=seed)
+        last = self._added(task.signature)
+        if not bound and last is not None:
+            self._share_units(task.signature, last)
+
+    def _share_units(self, signature: Signature, last: int) -> None:
+        """Scale the frame that is added like the answer, so that a network that answers zero changes nothing."""
+        added = slice(last, last + len(signature.outputs))
+        if [name.partition("@")[0] for name in signature.inputs[added]] != list(signature.outputs):
+            return  # another quantity, which keeps its own
+        shift, scale = self.input_normaliser.shift.copy(), self.input_normaliser.scale.copy()
+        shift[added], scale[added] = self.output_normaliser.shift, self.output_normaliser.scale
+        self.input_normaliser = Normaliser(shift, scale)
+
+    def _added(self, signature: Signature) -> int | None:
+        """First of the input's channels that are added to the answer."""
+        skips = signature.kind == "autoregressive" if self.config.skip is None else self.config.skip
+        if not skips:
+            return None
+        last = (signature.history - 1) * len(signature.outputs)
+        if len(signature.inputs) < last + len(signature.outputs):
+            raise SettingError(
+                given=f"skip=True with inputs {', '.join(signature.inputs)} and outputs {', '.join(signature.outputs)}",
+                needed="an input for every output, to which the answer is added",
+                remedy="Leave `skip` out: it is on in autoregressive tasks.",
+            )
+        return last
 
     def learner(self, training: Training) -> Learner:
         self.bound_signature  # noqa: B018 - a clear error when unbound
@@ -144,8 +170,8 @@ class MgNO(TorchOperator):
         cycle = {name: config[name] for name in CYCLE_FIELDS}
         cycle["levels"] = level_count(signature.grid, self.config.levels)
         settings = {name: config[name] for name in NETWORK_FIELDS}
-        last = (signature.history - 1) * len(signature.outputs) if self._skips(signature) else None
-        network = MgNetwork(len(signature.inputs), len(signature.outputs), signature.grid, cycle, skip=last, **settings)
+        added = self._added(signature)
+        network = MgNetwork(len(signature.inputs), len(signature.outputs), signature.grid, cycle, skip=added, **settings)
         self.halvings = min(self.halvings, cycle["levels"] - 1)
         if self.config.init != "geometric" and self.config.share == "none":
             geometric.silence_finest(network, self.halvings)
@@ -158,9 +184,6 @@ class MgNO(TorchOperator):
             geometric.set_poisson(network, signature.grid, scale)
         self._check_levels(network, signature.grid.shape)
         return network
-
-    def _skips(self, signature: Signature) -> bool:
-        return signature.kind == "autoregressive" if self.config.skip is None else self.config.skip
 
     def check_grid(self, shape: tuple[int, ...]) -> None:
         self._check_levels(self.module, shape)

@@ -37,6 +37,11 @@ SMALL = 1024
 SHORT = 1 << 17
 """Numbers in an array on a line up to which a matrix product of neighbours side by side beats a convolution (on CPUs)."""
 
+LARGEST_STEP = 0.03
+"""Part of its first size by which a weight of a stencil may change in one step. Optimisers such as Adam move every weight by
+about the learning rate, and the weights of all levels of a cycle multiply: dense stencils, which start small, were seen to let
+W grow a thousandfold within 30 steps at 1e-2, which no activation survives."""
+
 
 def ghost_rule(axis: Axis, side: int, zeros: bool = False) -> Rule | str:
     """How the ghost value beyond one side of an axis follows from the points inside."""
@@ -68,6 +73,10 @@ class Stencil(nn.Module):
         self.edge = (
             nn.Parameter(torch.tensor([1.0, 0.0]).repeat(learned, 1)[..., None].repeat(1, 1, inputs)) if learned else None
         )
+
+    def parameter_options(self) -> dict[str, dict[str, float]]:
+        """A bound of the learning rate of the weights, for `sciml.learners.groups`."""
+        return {"weight": {"lr_max": LARGEST_STEP / math.sqrt(self.weight[0].numel())}}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if all(rule == (0.0, 0.0) for pair in self.rules for rule in pair):
