@@ -171,9 +171,20 @@ def by_network(operator: PROSE, data: FieldWindows, given: np.ndarray, mode: str
             **symbolic([list(a.words) or None for a in answers], data),
             **relative(np.stack([a.forecast for a in answers]), data.states[:, GIVEN:]),
             "refined": float(np.mean([a.path == "refined" for a in answers])),
+            "left": left(answers, data),
             "seconds per window": seconds,
         }
     return rows
+
+
+def left(answers: list, data: FieldWindows) -> dict[str, str]:
+    """Families of which windows are left to the operator decoder: how many of how many."""
+    counts: dict[str, list[int]] = {}
+    for answer, family in zip(answers, data.families, strict=True):
+        count = counts.setdefault(data.names[int(family)], [0, 0])
+        count[0] += answer.path != "refined"
+        count[1] += 1
+    return {name: f"{some} of {count}" for name, (some, count) in counts.items() if some}
 
 
 def _read(row: np.ndarray) -> list[Words] | None:

@@ -49,7 +49,12 @@ def speed(e: Entry) -> str:
     """S with its bound."""
     if e.faster is None:
         return "–"
-    return f"{ {'': '', 'at most': '≤ ', 'at least': '≥ '}[e.bound] }{e.faster:.2g}"
+    return f"{ {'': '', 'at most': '≤ ', 'at least': '≥ '}[e.bound] }{float(f'{e.faster:.2g}'):g}"
+
+
+def named(e: Entry) -> str:
+    """A network with its S, for a sentence."""
+    return f"{e.name}, S {speed(e) if e.bound else '= ' + speed(e)}"
 
 
 def sharpness(e: Entry) -> str:
@@ -166,16 +171,12 @@ def verdicts(table: Table) -> list[str]:
         out.append(f"Not better than a trivial predictor: {', '.join(worse)}.")
     won, open_, lost = by_speed(table)
     if won:
-        names = ", ".join(e.name for e in won)
-        out.append(f"Faster than the classical solver at equal error: {names} (at most {speed(won[0])} times, {won[0].name}).")
+        out.append(f"Faster than the classical solver at equal error: {'; '.join(named(e) for e in won)}.")
     elif open_:
-        names = ", ".join(e.name for e in open_)
+        names = "; ".join(named(e) for e in open_)
         out.append(f"Cannot be told of {names}: even the coarsest classical solve, though slower, is more accurate.")
     elif lost:
-        slower = f"{1 / (lost[0].faster or 1):.2g} times"
-        out.append(
-            f"The classical solver is faster than every network at equal error: {slower} than {lost[0].name}, the nearest."
-        )
+        out.append(f"The classical solver is faster than every network at equal error; the nearest: {named(lost[0])}.")
     return out
 
 
@@ -201,8 +202,7 @@ def front_page(suite: Suite, found: Sequence[Table]) -> list[str]:
             trivial.append(t.task.label)
         for group, entries in zip(groups, by_speed(t), strict=True):
             if entries:
-                bound = speed(entries[0]) if entries[0].bound else f"= {speed(entries[0])}"
-                group.append(f"{t.task.label} ({entries[0].name}, S {bound})")
+                group.append(f"{t.task.label} ({named(entries[0])})")
                 break
     said = (
         "Faster than the classical solver at equal error",

@@ -306,9 +306,9 @@ MADE = {"fast": (0.1, 5e-4), "slow": (0.1, 2e-3), "worst": (0.6, 1e-5), "even": 
 @pytest.mark.parametrize(
     ("networks", "verdict", "front"),
     [
-        (["fast", "slow"], "Cannot be told of fast:", "Cannot be told"),
+        (["fast", "slow"], "Cannot be told of fast, S ≤ 2:", "Cannot be told"),
         (["slow"], "The classical solver is faster than every network", "Slower"),
-        (["fast", "even"], "Faster than the classical solver at equal error: even", "Faster"),
+        (["fast", "even"], "Faster than the classical solver at equal error: even, S = 2.6.", "Faster"),
         (["worst"], "No network beats the best trivial predictor", "No network beats"),
     ],
 )
