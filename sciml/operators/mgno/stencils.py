@@ -38,7 +38,7 @@ SHORT = 1 << 17
 """Numbers in an array on a line up to which a matrix product of neighbours side by side beats a convolution (on CPUs)."""
 
 LARGEST_STEP = 0.03
-"""Part of its first size by which a weight of a stencil may change in one step. Optimisers such as Adam move every weight by
+"""Part of its first size by which a weight of a cycle may change in one step. Optimisers such as Adam move every weight by
 about the learning rate, and the weights of all levels of a cycle multiply: dense stencils, which start small, were seen to let
 W grow a thousandfold within 30 steps at 1e-2, which no activation survives."""
 
@@ -74,9 +74,8 @@ class Stencil(nn.Module):
             nn.Parameter(torch.tensor([1.0, 0.0]).repeat(learned, 1)[..., None].repeat(1, 1, inputs)) if learned else None
         )
 
-    def parameter_options(self) -> dict[str, dict[str, float]]:
-        """A bound of the learning rate of the weights, for `sciml.learners.groups`."""
-        return {"weight": {"lr_max": LARGEST_STEP / math.sqrt(self.weight[0].numel())}}
+    def parameter_options(self):
+        return {"weight": bounded(self.weight)}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if all(rule == (0.0, 0.0) for pair in self.rules for rule in pair):
@@ -102,6 +101,9 @@ class Pointwise(nn.Module):
             if parameter is not None:
                 nn.init.uniform_(parameter, -1 / math.sqrt(inputs), 1 / math.sqrt(inputs))
 
+    def parameter_options(self):
+        return {"weight": bounded(self.weight)}
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return mix(x, self.weight, self.bias)
 
@@ -116,6 +118,11 @@ class Separable(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.mix(self.stencil(x))
+
+
+def bounded(weight: torch.Tensor) -> dict[str, float]:
+    """Training options of weights (outputs, inputs, ...) that must not leave their first size at once."""
+    return {"lr_max": LARGEST_STEP / math.sqrt(weight[0].numel())}
 
 
 def mix(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
