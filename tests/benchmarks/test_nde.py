@@ -36,7 +36,7 @@ def test_moments_of_the_noisy_spiral_are_those_of_itos_equation():
     Without the correction of the drift the mean square at the end would be 4 % larger.
     """
     n, steps = 8000, 600
-    data = nde_tasks.noisy.__wrapped__(paths=n, steps=600)
+    data = nde_tasks.noisy.__wrapped__(paths=n, steps=150)
     f, h = lambda y: y**3 @ nde_tasks.LAW.T, 1 / steps
     rng, y = np.random.default_rng(12), np.tile([2.0, 0.0], (n, 1))
     for _ in range(steps):
