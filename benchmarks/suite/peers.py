@@ -12,7 +12,7 @@ of the package). The same loop, loss and epochs train them as ours: what is comp
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
 from types import ModuleType
@@ -30,9 +30,13 @@ Make = Callable[["SuiteTask", int, int, int], Any]
 """(task, input channels, output channels, seed) -> module. Torch's generator has been seeded already."""
 
 
-def _sizes(task: "SuiteTask", package: str, defaults: Mapping[str, int]) -> dict[str, int]:
-    """What the task sets for a package, of the names that this network has."""
-    return dict(defaults) | {k: v for k, v in task.networks.get(package, {}).items() if k in defaults}
+def _sizes(task: "SuiteTask", package: str, defaults: Mapping[str, int], others: Sequence[str] = ()) -> dict[str, int]:
+    """What the task sets for a package, of the names that this network has; `others` are names of its other networks."""
+    given = task.networks.get(package, {})
+    for name in given:
+        if name not in (*defaults, *others):
+            raise unknown_name(f"size of {package} in task {task.name!r}", name, (*defaults, *others))
+    return dict(defaults) | {k: v for k, v in given.items() if k in defaults}
 
 
 # -- neuraloperator ---------------------------------------------------------------------------------------------------
@@ -57,7 +61,7 @@ def _uno(task: "SuiteTask", n_in: int, n_out: int, seed: int) -> Any:
     """One level down and up again, three layers; lifting and projection as wide as those of the FNO."""
     from neuralop.models import UNO  # pyright: ignore[reportMissingImports]
 
-    sizes = _sizes(task, "neuraloperator", {"modes": 8, "width": 12})
+    sizes = _sizes(task, "neuraloperator", {"modes": 8, "width": 12}, others=("layers",))
     dimension, (width, modes) = task.posed().domain.dimension, (sizes["width"], sizes["modes"])
     scalings = [[0.5] * dimension, [1.0] * dimension, [2.0] * dimension]
     with redirect_stdout(StringIO()):  # it prints its settings

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import sciml
-from benchmarks.suite.peers import APEBENCH, PEERS, boundary_mode, deepxde_networks, installed
+from benchmarks.suite.peers import APEBENCH, PEERS, _sizes, boundary_mode, deepxde_networks, installed
 from benchmarks.suite.tasks import SuiteTask, load
 from sciml.operator import as_operator
 from sciml.tasks import as_task
@@ -121,6 +121,12 @@ def test_apebench_has_the_sizes_of_its_paper():
         x = jax.ShapeDtypeStruct((3, 16, 16), "float32")
         answer = equinox.filter_eval_shape(lambda x, make=make: make(replace(TASKS[2], networks={}), 3, 2, 0)(x), x)
         assert answer.shape == (2, 16, 16)
+
+
+def test_a_size_that_no_network_of_a_package_has():
+    task = replace(TASKS[1], networks={"neuraloperator": {"mode": 4}})
+    with pytest.raises(UnknownName, match=r"size of neuraloperator in task 'a' 'mode'.*modes"):
+        _sizes(task, "neuraloperator", {"modes": 8, "width": 12}, others=("layers",))
 
 
 def test_what_a_peer_cannot_be():

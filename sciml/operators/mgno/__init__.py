@@ -128,7 +128,7 @@ class MgNO(TorchOperator):
         given = self.config.init != "geometric"  # a source of zero has the solution zero
         self.shifts = (given, given and not walls)
         bound = self.signature is not None
-        if self.signature is not None or self.config.growth == 0 or self.config.transfer != "separable":
+        if bound or self.config.growth == 0 or self.config.transfer != "separable":
             self.halvings = 0  # what goes on from trained weights does not start on coarse grids again
         else:
             few = task.batch(np.arange(min(16, len(task))))
