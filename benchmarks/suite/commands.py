@@ -169,9 +169,9 @@ def written(suite: Suite, folder: Path, page: Path | None, store: bool = False) 
 
 
 def documented(suite: Suite) -> None:
-    """Write docs/suite_<name>.md, and the table in README if it has a place for it, from what is kept."""
+    """Write docs/suite_<name>.md, docs/who_wins.md and the table in README, if it has a place for it, from what is kept."""
     from benchmarks.pages import put
-    from benchmarks.suite import words
+    from benchmarks.suite import who_wins, words
     from benchmarks.suite.storing import kept
     from solvers.files import write_bytes
 
@@ -183,6 +183,8 @@ def documented(suite: Suite) -> None:
             remedy=f"Run: python -m benchmarks run {suite.name}, then python -m benchmarks report {suite.name} --store.",
         )
     write_bytes(ROOT / "docs" / f"suite_{suite.name}.md", words.markdown(suite, found).encode())
+    everything = [(one, kept(one)) for one in map(load, names())]
+    write_bytes(ROOT / "docs" / "who_wins.md", who_wins.page(everything).encode())
     if f"<!-- suite {suite.name} -->" in (ROOT / "README.md").read_text():
         put(ROOT / "README.md", f"suite {suite.name}", words.short(suite, found))
 

@@ -7,6 +7,7 @@ import numpy as np
 from benchmarks.pages import section
 from benchmarks.pages import table as table_of
 from benchmarks.suite.inverse import NOISE
+from benchmarks.suite.scoring import FIELDS
 from benchmarks.suite.standing import Entry, Table
 from benchmarks.suite.statistics import Summary, overall
 from benchmarks.suite.tasks import Suite
@@ -223,7 +224,8 @@ def ranking(found: Sequence[Table]) -> list[list[str]]:
 
 
 def short(suite: Suite, found: Sequence[Table]) -> str:
-    """The README's table: rows are contestants, columns tasks, and the sentences for newcomers."""
+    """The README's table: rows are contestants, columns tasks of fields, and the sentences for newcomers."""
+    found = [t for t in found if t.task.track in FIELDS]
     names = [row[0] for row in ranking(found)]
     body = []
     for name in names:

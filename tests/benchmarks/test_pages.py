@@ -9,7 +9,8 @@ import pytest
 from benchmarks import fno_trainer, mgno_page
 from benchmarks.ffp_page import recovered
 from benchmarks.record import RESULTS
-from benchmarks.suite import storing, words
+from benchmarks.suite import storing, who_wins, words
+from benchmarks.suite.scoring import FIELDS
 from benchmarks.suite.tasks import load, names
 
 PAGES = ("ffp_page", "lssl_page", "mgno_page", "nde_page", "prose_page", "recovery.tables")
@@ -41,6 +42,15 @@ def test_suites_are_documented_as_they_are_kept(name):
     assert words.markdown(suite, found) == (root / "docs" / f"suite_{name}.md").read_text(), message
     readme = (root / "README.md").read_text()
     assert f"<!-- suite {name} -->" not in readme or words.short(suite, found) in readme, message
+
+
+def test_the_page_for_newcomers_is_made_from_what_is_kept():
+    suites = [(suite, storing.kept(suite)) for suite in map(load, names())]
+    page = (Path(__file__).parents[2] / "docs" / "who_wins.md").read_text()
+    assert who_wins.page(suites) == page, "python -m benchmarks document s writes another page: run it."
+    for _, found in suites:
+        for t in found:
+            assert (f"| {t.task.name}, {t.task.resolution} points |" in page) == (t.task.track in FIELDS and who_wins.timed(t))
 
 
 def test_passes_to_recover():
