@@ -31,7 +31,7 @@ from benchmarks.driven_systems import STEP, make
 from benchmarks.rows import Rows, finished
 from pdes.dataset import Dataset
 from pdes.randomness import generator
-from sciml.operator import Operator
+from sciml.operator import Operator, Training
 from sciml.operators.fno import FNO
 from sciml.operators.lssl import LSSL, PRESETS
 from sciml.tasks import as_task
@@ -107,9 +107,8 @@ def nonlinear(rows: Rows, o: argparse.Namespace) -> None:
                     operator = LSSL(**LEARNED)
                 else:
                     operator = sized_fno(signature, wanted) if model == "fno" else baseline(model, signature, wanted, seed)
-                result = sciml.fit(
-                    operator, data, task="sequence", epochs=o.epochs, batch_size=16, lr=RATES[model], seed=seed, **QUIET
-                )
+                training = Training(epochs=o.epochs, batch_size=16, lr=RATES[model], warmup=0.1, seed=seed)
+                result = sciml.fit(operator, data, task="sequence", training=training, **QUIET)
                 found = finished(result).operator
                 row = {"task": task, "system": name, "model": model, "seed": seed, "parameters": found.parameter_count}
                 row |= {"seconds": round(result.seconds, 1)}

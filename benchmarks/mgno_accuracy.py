@@ -120,8 +120,8 @@ RATES: dict[str, Maker] = {
 }
 """The same at a learning rate of 1e-2, as in neuraloperator's examples."""
 RECIPES = {
-    "fno:small, lr 1e-2": {"lr": 1e-2},
-    "fno": {"lr": 3e-3},
+    "fno:small, lr 1e-2": {"lr": 1e-2, "warmup": 0.1},
+    "fno": {"lr": 3e-3, "warmup": 0.1},
     "neuraloperator FNO, lr 1e-2": {"lr": 1e-2, "batch_size": 16},
     "neuraloperator": {"lr": 3e-3, "batch_size": 16},
 }
@@ -215,9 +215,8 @@ def trained(make: Maker, task: str, data, epochs: int, seed: int, name: str) -> 
     train, validation, test = data
     torch.manual_seed(seed)  # modules of others draw their weights when they are made
     kind = "autoregressive" if task == "navier_stokes" else None
-    result = sciml.fit(
-        make(task), train, task=kind, validation=validation, epochs=epochs, seed=seed, progress=False, **recipe(name)
-    )
+    training = Training(epochs=epochs, seed=seed, **recipe(name))
+    result = sciml.fit(make(task), train, task=kind, validation=validation, training=training, progress=False)
     finished(result)
     return {"task": task, "model": name, "seed": seed, "epochs": epochs, "validation": result.best} | scores(
         result.operator, test, result.seconds
