@@ -1,5 +1,6 @@
 """Pages of measurements say what the stored results say: nobody writes a number by hand, and none is forgotten."""
 
+import functools
 import importlib
 import json
 from pathlib import Path
@@ -13,6 +14,7 @@ from benchmarks.suite import storing, who_wins, words
 from benchmarks.suite.scoring import FIELDS
 from benchmarks.suite.tasks import load, names
 
+kept = functools.cache(lambda name: storing.kept(load(name)))  # its intervals are drawn once for two tests
 PAGES = ("ffp_page", "lssl_page", "mgno_page", "nde_page", "prose_page", "recovery.tables")
 
 
@@ -37,7 +39,7 @@ def test_the_guide_has_the_stored_race():
 @pytest.mark.parametrize("name", [name for name in names() if storing.place(load(name)).exists()])
 def test_suites_are_documented_as_they_are_kept(name):
     suite = load(name)
-    found, root = storing.kept(suite), Path(__file__).parents[2]
+    found, root = kept(name), Path(__file__).parents[2]
     message = f"python -m benchmarks document {name} writes another page: run it."
     assert words.markdown(suite, found) == (root / "docs" / f"suite_{name}.md").read_text(), message
     readme = (root / "README.md").read_text()
@@ -45,7 +47,7 @@ def test_suites_are_documented_as_they_are_kept(name):
 
 
 def test_the_page_for_newcomers_is_made_from_what_is_kept():
-    suites = [(suite, storing.kept(suite)) for suite in map(load, names())]
+    suites = [(load(name), kept(name)) for name in names()]
     page = (Path(__file__).parents[2] / "docs" / "who_wins.md").read_text()
     assert who_wins.page(suites) == page, "python -m benchmarks document s writes another page: run it."
     for _, found in suites:
