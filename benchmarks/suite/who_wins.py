@@ -22,8 +22,8 @@ solver can be refined, a trained network cannot. And how many answers does it ta
 and labels?
 
 Times are those of one thread of a CPU, the better of one sample alone and a batch; a GPU was not measured. Errors are means
-over test samples that no training saw. The solver is the best of all methods on the task's ladder of grids, some of them closed
-formulas (Burgers, advection)."""
+over test samples that no training saw. “Solver, same grid” is the one that the labels were made with; S is measured against the
+fastest of all classical methods on a ladder of grids. For Burgers and advection the solver is a closed formula."""
 
 HEAD = [
     "task", "best predictor that hardly learns", "solver, same grid", "best network", "its S", "network of the largest S",

@@ -217,10 +217,12 @@ def front_page(suite: Suite, found: Sequence[Table]) -> list[str]:
 
 
 def ranking(found: Sequence[Table]) -> list[list[str]]:
-    """Networks over all tasks: error over that of the linear map, geometric mean, and share of pairings won."""
+    """Networks over all tasks: error over that of the linear map, geometric mean, and share of pairings won. Those that took
+    part in most tasks come first: a mean over a few easy tasks is not comparable with one over all."""
     by_task = {t.task.label: t.rows for t in found}
     names = sorted({e.name for t in found for e in t.of_kind(*KINDS)})
-    return [[o.name, f"{o.ratio:.3g}", f"{100 * o.wins:.0f} %", str(o.tasks)] for o in overall(by_task, names)]
+    ranked = sorted(overall(by_task, names), key=lambda o: (-o.tasks, o.ratio))
+    return [[o.name, f"{o.ratio:.3g}", f"{100 * o.wins:.0f} %", str(o.tasks)] for o in ranked]
 
 
 def short(suite: Suite, found: Sequence[Table]) -> str:
